@@ -1,0 +1,1 @@
+//! The command line: arguments to requests, answers to text or JSON, outcomes to exit codes.

@@ -1,0 +1,14 @@
+//! The shared vocabulary: values that every part speaks of, and no behaviour beyond their own rules.
+//!
+//! A value that exists is valid: ids, paths and scripts check themselves when they are made, also
+//! when they are read from a frame or the store.
+
+pub mod change;
+pub mod ids;
+pub mod limits;
+pub mod plan;
+pub mod principal;
+pub mod record;
+pub mod run;
+pub mod script;
+pub mod time;

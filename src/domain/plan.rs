@@ -1,0 +1,204 @@
+//! The plan: all that defines a run. What was approved is what runs: one digest binds approval,
+//! record and launch, and the runner computes it again.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+use super::ids::{Digest, PersonId};
+use super::limits::Limits;
+use super::script::Script;
+
+/// All that defines a run. The same plan has the same digest, whichever run it is for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Plan {
+    /// Whose home is mounted, and whose name the run sees.
+    pub person: PersonId,
+    /// The name that `whoami` and git show.
+    pub user_name: String,
+    /// The shell text.
+    pub script: Script,
+    /// Standard input, if any is passed on.
+    pub stdin: Option<Input>,
+    /// Where the script starts; inside one of the mounts.
+    pub workdir: PathBuf,
+    /// The whole environment of the script.
+    pub env: BTreeMap<String, String>,
+    /// The image, by name for people and by id for the engine.
+    pub image: Image,
+    /// Every directory of the host that the run sees.
+    pub mounts: Vec<Mount>,
+    /// Paths inside the mounts that are hidden from the run.
+    pub covers: Vec<Cover>,
+    /// What the run may use.
+    pub limits: Limits,
+    /// Which changes wait for a review.
+    pub review: Review,
+}
+
+/// Standard input of a script: its digest stands in the plan, its bytes travel beside it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Input {
+    /// Length in bytes.
+    pub bytes: u64,
+    /// Digest of the bytes.
+    pub digest: Digest,
+}
+
+/// An image as a plan names it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Image {
+    /// `base`, `workbench`, …
+    pub name: String,
+    /// The engine's immutable id, `sha256:…`.
+    pub id: String,
+}
+
+/// A directory of the host in a run, at the same path inside as outside.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mount {
+    /// Absolute path, the same on both sides.
+    pub path: PathBuf,
+    /// How the run sees it.
+    pub access: Access,
+}
+
+/// How a run sees a directory of the host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Access {
+    /// A copy-on-write view: changes land after the run, reviewed and undoable.
+    Overlay,
+    /// The directory itself, read-only.
+    Read,
+    /// The directory itself, writable: no review, no undo.
+    Direct,
+}
+
+/// A path inside a mount that a run must not see.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Cover {
+    /// Absolute path.
+    pub path: PathBuf,
+    /// What lies over it.
+    pub kind: CoverKind,
+}
+
+/// What lies over a covered path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum CoverKind {
+    /// An empty read-only tmpfs.
+    Directory,
+    /// A read-only bind of `/dev/null`.
+    File,
+}
+
+/// Which changes of a run wait for a person before they land.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Review {
+    /// None: they land at once (and can be undone).
+    Never,
+    /// Deletions, bulk changes, and files that the host would obey.
+    Risky,
+    /// All.
+    Changes,
+}
+
+impl Plan {
+    /// The digest of everything in the plan: SHA-256 over the fields in their order, each preceded
+    /// by its length, so that no two plans share an encoding.
+    pub fn digest(&self) -> Digest {
+        let mut fields = Fields::default();
+        fields.text("castoff plan 1");
+        fields.text(self.person.as_str());
+        fields.text(&self.user_name);
+        fields.text(self.script.as_str());
+        match &self.stdin {
+            None => fields.text("no input"),
+            Some(input) => {
+                fields.number(input.bytes);
+                fields.bytes(input.digest.as_bytes());
+            }
+        }
+        fields.path(&self.workdir);
+        fields.number(self.env.len() as u64);
+        for (name, value) in &self.env {
+            fields.text(name);
+            fields.text(value);
+        }
+        fields.text(&self.image.name);
+        fields.text(&self.image.id);
+        fields.number(self.mounts.len() as u64);
+        for mount in &self.mounts {
+            fields.path(&mount.path);
+            fields.number(mount.access as u64);
+        }
+        fields.number(self.covers.len() as u64);
+        for cover in &self.covers {
+            fields.path(&cover.path);
+            fields.number(cover.kind as u64);
+        }
+        fields.limits(&self.limits);
+        fields.number(self.review as u64);
+        Digest::from_bytes(fields.0.finalize().into())
+    }
+}
+
+#[derive(Default)]
+struct Fields(Sha256);
+
+impl Fields {
+    fn bytes(&mut self, bytes: &[u8]) {
+        self.0.update((bytes.len() as u64).to_be_bytes());
+        self.0.update(bytes);
+    }
+
+    fn text(&mut self, text: &str) {
+        self.bytes(text.as_bytes());
+    }
+
+    fn path(&mut self, path: &Path) {
+        use std::os::unix::ffi::OsStrExt as _;
+        self.bytes(path.as_os_str().as_bytes());
+    }
+
+    fn number(&mut self, number: u64) {
+        self.bytes(&number.to_be_bytes());
+    }
+
+    fn limits(&mut self, limits: &Limits) {
+        // Taken apart by name, so that a new limit cannot be forgotten here.
+        let Limits {
+            wall_time_ms,
+            memory_bytes,
+            cpu_millis,
+            pids,
+            open_files,
+            file_bytes,
+            output_bytes,
+            stdin_bytes,
+            disk_bytes,
+            disk_files,
+            tmp_bytes,
+        } = *limits;
+        for number in [
+            wall_time_ms,
+            memory_bytes,
+            cpu_millis.into(),
+            pids.into(),
+            open_files.into(),
+            file_bytes,
+            output_bytes,
+            stdin_bytes,
+            disk_bytes,
+            disk_files,
+            tmp_bytes,
+        ] {
+            self.number(number);
+        }
+    }
+}

@@ -1,0 +1,1 @@
+//! Keys, and the sealed envelope that every value with a person's words is kept in.
