@@ -9,8 +9,10 @@
 //!   may be listed.
 //! * An argument of C type `int` is compared masked to its lower 32 bits: the kernel ignores the rest,
 //!   a 64-bit comparison does not.
-//! * A rule on an argument is tried before a rule on a later one. "All but X" is therefore a refusal
-//!   of X on an early argument, and an always true condition on the last.
+//! * An allow list cannot say "all but 1": so process ids are allowed by each bit that makes them
+//!   something else, a rule for each (order means nothing then). For ioctl(2) the refusals are on
+//!   argument 1 and the always true condition on argument 0: libseccomp 2.5 and 2.6 try a condition on
+//!   a later argument first.
 
 use serde_json::{Value, json};
 
@@ -22,8 +24,8 @@ const EOPNOTSUPP: u32 = 95;
 const INT: u64 = 0xffff_ffff;
 /// Every `CLONE_NEW…` flag of clone(2).
 const CLONE_NEW: u64 = 0x7e02_0000;
-/// The argument that no call of this profile's "all but" rules has.
-const LAST: u32 = 5;
+/// Bits of a process id: `pid_max` is at most 2^22 (proc_sys_kernel(5)).
+const PID_BITS: u32 = 22;
 
 /// Calls on a process by its id, in argument 0: refused on PID 1, which is castoff-init.
 const ON_A_PROCESS: &[&str] =
@@ -72,8 +74,10 @@ fn rules() -> Vec<Value> {
         allow(&["personality"], &[masked(0, INT, 0)]),
         allow(&["personality"], &[masked(0, INT, INT)]),
     ];
-    rules.push(refuse(ON_A_PROCESS, EACCES, &[masked(0, INT, 1)]));
-    rules.push(allow(ON_A_PROCESS, &[always()]));
+    rules.push(allow(ON_A_PROCESS, &[masked(0, 1, 0)]));
+    for bit in 1..PID_BITS {
+        rules.push(allow(ON_A_PROCESS, &[masked(0, 1 << bit, 1 << bit)]));
+    }
     for (request, errno) in IOCTLS {
         rules.push(refuse(&["ioctl"], *errno, &[masked(1, INT, *request)]));
     }
@@ -102,7 +106,7 @@ fn masked(index: u32, mask: u64, value: u64) -> Value {
 }
 
 fn always() -> Value {
-    json!({ "index": LAST, "op": "SCMP_CMP_GE", "value": 0 })
+    json!({ "index": 0, "op": "SCMP_CMP_GE", "value": 0 })
 }
 
 /// Allowed whatever the arguments. Not here, and so refused: everything about mounts, namespaces,
