@@ -314,6 +314,19 @@ fn pid_1_cannot_be_read() {
 }
 
 #[test]
+fn a_script_that_makes_pid_1_its_tracer_is_still_stopped() {
+    let script = "exec perl -e 'syscall(101, 0, 0, 0, 0) == 0 or die; kill \"STOP\", $$; print \"on\"'";
+    let outcome = run(Request { wall_time_ms: 1_000, ..request(script) });
+    assert_eq!((outcome.exit.stopped, outcome.exit.signal), (Some(StopCause::Timeout), Some(9)));
+}
+
+#[test]
+fn orphans_are_reaped_while_the_script_runs() {
+    let script = "for i in $(seq 50); do (sleep 0.05 &); done; sleep 1; grep -l '^State:.Z' /proc/[0-9]*/status; true";
+    assert_eq!(stdout_of(script), "");
+}
+
+#[test]
 fn an_image_without_a_shell_says_so() {
     assert_eq!(failure(empty_image(), request("true")), Some("the image has no shell".to_owned()));
 }

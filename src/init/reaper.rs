@@ -28,11 +28,20 @@ pub(super) fn kill_all() {
 pub(super) fn outlive(shell: u32) -> Option<WaitStatus> {
     let status = loop {
         match wait(WaitOptions::empty()) {
-            Ok(Some((pid, status))) if u32::try_from(pid.as_raw_nonzero().get()) == Ok(shell) => break Some(status),
+            Ok(Some((pid, status))) if is(pid, shell) && is_end(status) => break Some(status),
             Ok(_) | Err(Errno::INTR) => {}
             Err(_) => break None,
         }
     };
     kill_all();
     status
+}
+
+fn is(pid: rustix::process::Pid, id: u32) -> bool {
+    u32::try_from(pid.as_raw_nonzero().get()) == Ok(id)
+}
+
+/// Not the stop of a process that made PID 1 its tracer (PTRACE_TRACEME of ptrace(2)).
+fn is_end(status: WaitStatus) -> bool {
+    status.exited() || status.signaled()
 }

@@ -132,9 +132,9 @@ fn start(request: Request, channel: Channel) -> Result<Live, String> {
     thread(move || listen(channel.input, &told)).map_err(failed)?;
     // Held over the start: the first frame is that of the start.
     let mut gate = outlet.gate();
-    let pid = spawn(command).map_err(|error| match error.kind() {
-        io::ErrorKind::ArgumentListTooLong => "the script or its environment is too long for the system".to_owned(),
-        _ => failed(error),
+    let pid = spawn(command).map_err(|error| {
+        let too_long = error.kind() == io::ErrorKind::ArgumentListTooLong;
+        if too_long { "the script or its environment is too long for the system".to_owned() } else { failed(error) }
     })?;
     shell_told.send(pid).ok();
     gate.write(&FromInit::Started);
