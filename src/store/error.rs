@@ -1,0 +1,155 @@
+//! What can go wrong with the data, in the words of the person who has to mend it.
+
+use std::io::ErrorKind;
+use std::path::PathBuf;
+
+use crate::audit::Broken;
+use crate::domain::ids::ApprovalId;
+use crate::secrets::SecretsError;
+
+/// Why the data cannot be opened, read or kept. Nothing was overwritten, and of a commit nothing
+/// was kept.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The directory is not ours alone.
+    #[error("`{path}` is not private: {why}")]
+    NotPrivate {
+        /// The directory.
+        path: PathBuf,
+        /// In what way.
+        why: String,
+    },
+    /// A second core.
+    #[error("`{path}` is in use by another Castoff")]
+    Locked {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// Not our file.
+    #[error("`{path}` is not a data file of Castoff")]
+    Foreign {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A later Castoff's file.
+    #[error("`{path}` is of a newer Castoff (version {found}; this one knows {known})")]
+    Newer {
+        /// The file.
+        path: PathBuf,
+        /// Its version.
+        found: u32,
+        /// The newest version that this program knows.
+        known: u32,
+    },
+    /// Cut off or damaged.
+    #[error("the data file is torn or damaged: {what}")]
+    Torn {
+        /// What was found, as the database says it.
+        what: String,
+    },
+    /// No space left.
+    #[error("the disk is full")]
+    DiskFull,
+    /// The operating system refused.
+    #[error("`{path}` cannot be used")]
+    Io {
+        /// The file or directory.
+        path: PathBuf,
+        /// Its answer.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The database refused.
+    #[error("the data file cannot be used")]
+    Database {
+        /// Its answer.
+        #[source]
+        source: Box<redb::Error>,
+    },
+    /// Keys are missing, wrong or cannot be made.
+    #[error(transparent)]
+    Keys(#[from] SecretsError),
+    /// The key file and the data file are not of one installation.
+    #[error("the key file does not open `{path}`: they are not of the same installation, or one is damaged")]
+    WrongKeys {
+        /// The data file.
+        path: PathBuf,
+    },
+    /// A row that does not open.
+    #[error("row `{row}` of `{table}` was changed outside Castoff, or its key is gone")]
+    Tampered {
+        /// The table.
+        table: &'static str,
+        /// The row's key.
+        row: String,
+    },
+    /// A row of another version, or one that this program cannot write.
+    #[error("row `{row}` of `{table}` cannot be understood: {why}")]
+    Unreadable {
+        /// The table.
+        table: &'static str,
+        /// The row's key.
+        row: String,
+        /// Why.
+        why: String,
+    },
+    /// Something was to be kept without saying so in the audit chain.
+    #[error("nothing is kept without an audit entry")]
+    Unaudited,
+    /// An approval that was settled was to be opened again.
+    #[error("approval `{approval}` is settled and cannot be asked again")]
+    Reopened {
+        /// Which.
+        approval: ApprovalId,
+    },
+    /// The chain cannot go on from where it stands.
+    #[error(transparent)]
+    Chain(#[from] Broken),
+}
+
+impl StoreError {
+    /// What a person can do about it, if anything.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::NotPrivate { path, .. } => Some(format!(
+                "chown {} '{}' && chmod 700 '{}'",
+                rustix::process::geteuid().as_raw(),
+                path.display(),
+                path.display()
+            )),
+            Self::Locked { .. } => Some("stop the other one first: one core owns the data".to_owned()),
+            Self::Foreign { path } => {
+                Some(format!("move `{}` away; Castoff then starts with a new one", path.display()))
+            }
+            Self::Newer { .. } => Some("run the newer Castoff, or restore a backup made with this one".to_owned()),
+            Self::Torn { .. } | Self::WrongKeys { .. } => {
+                Some("restore data file, key file and master key from the same backup".to_owned())
+            }
+            Self::Tampered { .. } | Self::Chain(_) => {
+                Some("run `castoff audit verify`, and restore a backup if you did not do this yourself".to_owned())
+            }
+            Self::DiskFull => Some("free some space, then start again".to_owned()),
+            Self::Keys(error) => error.hint(),
+            Self::Io { .. }
+            | Self::Database { .. }
+            | Self::Unreadable { .. }
+            | Self::Unaudited
+            | Self::Reopened { .. } => None,
+        }
+    }
+}
+
+/// Sorts the database's answers into what a person can tell apart.
+pub(super) fn database(source: impl Into<redb::Error>) -> StoreError {
+    let source = source.into();
+    if let redb::Error::Corrupted(what) = source {
+        return StoreError::Torn { what };
+    }
+    if matches!(&source, redb::Error::Io(error) if error.kind() == ErrorKind::StorageFull) {
+        return StoreError::DiskFull;
+    }
+    if matches!(&source, redb::Error::Io(error) if error.kind() == ErrorKind::UnexpectedEof) {
+        return StoreError::Torn { what: source.to_string() };
+    }
+    StoreError::Database { source: Box::new(source) }
+}

@@ -1,0 +1,155 @@
+//! Opening: the directory's lock first, then the keys, then the data file. Everything that is not
+//! as it should be is refused before anything is written.
+
+use std::fs::{File, OpenOptions};
+use std::io::ErrorKind;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+use redb::backends::FileBackend;
+use redb::{
+    Database, DatabaseError, Durability, ReadOnlyDatabase, ReadTransaction, ReadableDatabase as _, WriteTransaction,
+};
+use rustix::fs::FlockOperation;
+
+use crate::secrets::{Keys, Presence};
+
+use super::error::{StoreError, database};
+use super::{DATA_FILE, approvals, entries, inputs, meta, output, runs};
+
+/// Everything that an open store holds.
+pub(super) struct Opened {
+    /// Held for as long as the store is open.
+    pub(super) lock: File,
+    pub(super) keys: Keys,
+    pub(super) database: Database,
+}
+
+pub(super) fn open(dir: &Path) -> Result<Opened, StoreError> {
+    let lock = lock(dir)?;
+    let path = dir.join(DATA_FILE);
+    let presence = match std::fs::symlink_metadata(&path) {
+        Ok(metadata) if metadata.is_file() => Presence::Data,
+        Ok(_) => return Err(StoreError::Foreign { path }),
+        Err(error) if error.kind() == ErrorKind::NotFound => Presence::Nothing,
+        Err(error) => return Err(io(&path, error)),
+    };
+    let keys = Keys::open_or_make(dir, presence)?;
+    let database = match presence {
+        Presence::Data => existing(&path, &keys)?,
+        Presence::Nothing => new(dir, &path, &keys)?,
+    };
+    Ok(Opened { lock, keys, database })
+}
+
+/// A write transaction that is on the disk, or not there at all, once it is committed. Two phases,
+/// since the database's checksums alone do not hold against somebody who chooses the values.
+pub(super) fn write(database: &Database) -> Result<WriteTransaction, StoreError> {
+    let mut tx = database.begin_write().map_err(super::error::database)?;
+    tx.set_durability(Durability::Immediate).map_err(super::error::database)?;
+    tx.set_two_phase_commit(true);
+    Ok(tx)
+}
+
+/// The directory's lock: ours alone until the store is dropped, or the process ends in any way.
+fn lock(dir: &Path) -> Result<File, StoreError> {
+    let file = File::open(dir).map_err(|error| io(dir, error))?;
+    let metadata = file.metadata().map_err(|error| io(dir, error))?;
+    let us = rustix::process::geteuid().as_raw();
+    let not_private = |why: String| Err(StoreError::NotPrivate { path: dir.to_owned(), why });
+    if !metadata.is_dir() {
+        return not_private("it is not a directory".to_owned());
+    }
+    if metadata.uid() != us {
+        return not_private(format!("it belongs to uid {}, and this is uid {us}", metadata.uid()));
+    }
+    if metadata.mode() & 0o777 != 0o700 {
+        return not_private(format!("its mode is {:o}, not 700", metadata.mode() & 0o777));
+    }
+    match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(file),
+        Err(rustix::io::Errno::WOULDBLOCK) => Err(StoreError::Locked { path: dir.to_owned() }),
+        Err(errno) => Err(io(dir, errno.into())),
+    }
+}
+
+fn existing(path: &Path, keys: &Keys) -> Result<Database, StoreError> {
+    // Opening for writing marks the file, so it is looked at first. A file that a crash left needs
+    // its repair before anything can be read.
+    match ReadOnlyDatabase::open(path) {
+        Ok(file) => is_ours(path, keys, &file.begin_read().map_err(database)?)?,
+        Err(DatabaseError::RepairAborted) => {}
+        Err(error) => return Err(not_opened(path, error)),
+    }
+    let file = Database::open(path).map_err(|error| not_opened(path, error))?;
+    is_ours(path, keys, &file.begin_read().map_err(database)?)?;
+    Ok(file)
+}
+
+fn is_ours(path: &Path, keys: &Keys, tx: &ReadTransaction) -> Result<(), StoreError> {
+    match meta::schema(tx)? {
+        None => Err(StoreError::Foreign { path: path.to_owned() }),
+        Some(found) if found != meta::SCHEMA => {
+            Err(StoreError::Newer { path: path.to_owned(), found, known: meta::SCHEMA })
+        }
+        Some(_) if !meta::is_sealed_with(tx, keys)? => Err(StoreError::WrongKeys { path: path.to_owned() }),
+        Some(_) => Ok(()),
+    }
+}
+
+/// Makes the file under another name and moves it when it is complete: a crash in between leaves no
+/// half-made data file.
+fn new(dir: &Path, path: &Path, keys: &Keys) -> Result<Database, StoreError> {
+    let fresh = dir.join(format!("{DATA_FILE}.new"));
+    match std::fs::remove_file(&fresh) {
+        Ok(()) => {}
+        Err(error) if error.kind() == ErrorKind::NotFound => {}
+        Err(error) => return Err(io(&fresh, error)),
+    }
+    let file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(&fresh)
+        .map_err(|error| io(&fresh, error))?;
+    let file = FileBackend::new(file)
+        .and_then(|backend| Database::builder().create_with_backend(backend))
+        .map_err(|error| not_opened(&fresh, error))?;
+    let tx = write(&file)?;
+    meta::found(&tx, keys)?;
+    runs::found(&tx)?;
+    output::found(&tx)?;
+    approvals::found(&tx)?;
+    inputs::found(&tx)?;
+    entries::found(&tx)?;
+    tx.commit().map_err(database)?;
+    std::fs::rename(&fresh, path).map_err(|error| io(path, error))?;
+    File::open(dir).and_then(|dir| dir.sync_all()).map_err(|error| io(dir, error))?;
+    Ok(file)
+}
+
+fn not_opened(path: &Path, error: DatabaseError) -> StoreError {
+    if matches!(error, DatabaseError::DatabaseAlreadyOpen | DatabaseError::LockProtocolMismatch) {
+        return StoreError::Locked { path: path.to_owned() };
+    }
+    if matches!(error, DatabaseError::RepairAborted) {
+        return StoreError::Torn { what: error.to_string() };
+    }
+    if matches!(error, DatabaseError::UpgradeRequired(_)) || is_no_database(&error) {
+        return StoreError::Foreign { path: path.to_owned() };
+    }
+    database(error)
+}
+
+/// redb reports a file without its magic number as invalid data.
+fn is_no_database(error: &DatabaseError) -> bool {
+    matches!(error, DatabaseError::Storage(redb::StorageError::Io(error)) if error.kind() == ErrorKind::InvalidData)
+}
+
+fn io(path: &Path, source: std::io::Error) -> StoreError {
+    if source.kind() == ErrorKind::StorageFull {
+        return StoreError::DiskFull;
+    }
+    StoreError::Io { path: PathBuf::from(path), source }
+}
