@@ -1,1 +1,161 @@
-//! The keeper of one workspace: reads overlays, makes diffs, applies and takes back. The only part that touches people's files.
+//! The keeper of one workspace: reads overlays, makes diffs, applies and takes back. The only part
+//! that touches people's files.
+//!
+//! It owns the workspace, the overlays of its runs, and its own journal and before-images. It
+//! refuses to follow links, to land anything but files, directories and symbolic links, and to
+//! replace what the host changed since the run began.
+//!
+//! An apply (and an undo, with before-images for content):
+//!
+//! ```text
+//!  scan ─▶ conflicts ─▶ before-images ─▶ INTENT ─▶ directories ─▶ new content beside its targets
+//!          stay held    copied, synced   journal        │                    │ synced
+//!                                                        ▼                    ▼
+//!  overlay emptied ◀── LANDED ◀── synced ◀── modes ◀── deletions ◀── renames into place
+//!     EMPTIED          journal
+//!
+//!  cut before INTENT    nothing happened
+//!  cut before LANDED    Open takes all steps again (each may be taken twice); what cannot be
+//!                       finished is rolled back from the before-images: CANCELLED
+//!  cut before EMPTIED   Open empties the overlay again
+//!  fails before LANDED  rolled back at once: CANCELLED
+//! ```
+
+use std::io::{self, Read, Write};
+
+use crate::domain::ids::RunId;
+use crate::protocol::codec::{self, FrameError};
+use crate::protocol::keeper::{FromKeeper, ToKeeper};
+
+mod apply;
+mod covers;
+mod cut;
+mod diff;
+mod files;
+mod journal;
+mod land;
+mod mount;
+mod scan;
+mod step;
+#[cfg(test)]
+mod tests;
+mod undo;
+mod work;
+
+use work::Keeper;
+
+/// Most entries of an overlay, and of the host's directories that it deletes.
+const ENTRIES_MAX: usize = 100_000;
+/// Deepest nesting of directories.
+const DEPTH_MAX: usize = 128;
+/// Longest path, in bytes.
+const PATH_BYTES_MAX: usize = 4000;
+/// All paths of a change set together, in bytes.
+const PATHS_BYTES_MAX: usize = 16 << 20;
+
+/// Why a request could not be served, or the keeper had to end.
+#[derive(Debug, thiserror::Error)]
+pub enum KeeperError {
+    /// The runner's side of the stream is broken.
+    #[error(transparent)]
+    Frame(#[from] FrameError),
+    /// A request came before `Open`.
+    #[error("the workspace has not been opened")]
+    NotOpen,
+    /// The run has no overlay that was read.
+    #[error("nothing is held of run {0}")]
+    NotHeld(RunId),
+    /// More than the keeper takes.
+    #[error("the run changed more than {ENTRIES_MAX} entries, or their paths are too long together")]
+    TooMany,
+    /// One of the keeper's own places cannot be used.
+    #[error("{what}: {source}")]
+    Place {
+        /// Which.
+        what: &'static str,
+        /// Why.
+        source: io::Error,
+    },
+    /// Something cannot be read.
+    #[error("`{path}` cannot be read: {source}")]
+    Read {
+        /// Relative to the workspace.
+        path: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// Something cannot be written.
+    #[error("`{path}` cannot be written: {source}")]
+    Write {
+        /// Relative to the workspace.
+        path: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// An apply failed, and so did taking it back; the next start tries again.
+    #[error("{first}; taking it back failed too: {second}")]
+    Both {
+        /// What failed first.
+        first: Box<KeeperError>,
+        /// What failed then.
+        second: Box<KeeperError>,
+    },
+    /// A test ended the keeper here.
+    #[cfg(test)]
+    #[error("cut")]
+    Cut,
+}
+
+impl KeeperError {
+    fn read(path: &str, source: io::Error) -> Self {
+        Self::Read { path: path.to_owned(), source }
+    }
+
+    fn write(path: &str, source: io::Error) -> Self {
+        Self::Write { path: path.to_owned(), source }
+    }
+
+    fn place(what: &'static str) -> impl FnOnce(io::Error) -> Self {
+        move |source| Self::Place { what, source }
+    }
+}
+
+/// Answers the runner until the end of its input.
+///
+/// # Errors
+/// [`KeeperError::Frame`] when the stream breaks; a request that cannot be served is answered so.
+pub fn serve(mut input: impl Read, mut output: impl Write) -> Result<(), KeeperError> {
+    let mut keeper = None;
+    while let Some(request) = codec::read::<ToKeeper>(&mut input)? {
+        let answer = answer(&mut keeper, request).unwrap_or_else(|error| FromKeeper::Failed { why: error.to_string() });
+        match codec::write(&mut output, &answer) {
+            Err(error @ FrameError::TooLong(_)) => {
+                codec::write(&mut output, &FromKeeper::Failed { why: format!("the answer is too long: {error}") })?;
+            }
+            result => result?,
+        }
+    }
+    Ok(())
+}
+
+fn answer(keeper: &mut Option<Keeper>, request: ToKeeper) -> Result<FromKeeper, KeeperError> {
+    if let ToKeeper::Open(places) = request {
+        *keeper = None;
+        let opened = Keeper::open(places)?;
+        let ready = opened.ready()?;
+        *keeper = Some(opened);
+        return Ok(ready);
+    }
+    let keeper = keeper.as_mut().ok_or(KeeperError::NotOpen)?;
+    match request {
+        ToKeeper::Open(_) => Err(KeeperError::NotOpen),
+        ToKeeper::Covers { denied } => keeper.covers(&denied).map(FromKeeper::Covers),
+        ToKeeper::Read { run, claimed_ns, denied } => {
+            keeper.changes(&run, claimed_ns, &denied).map(FromKeeper::Changes)
+        }
+        ToKeeper::Diff { run } => keeper.diff(&run).map(FromKeeper::Diff),
+        ToKeeper::Apply { run, paths } => keeper.apply(&run, paths.as_deref()).map(FromKeeper::Landed),
+        ToKeeper::Drop { run } => keeper.drop_held(&run).map(|()| FromKeeper::Dropped),
+        ToKeeper::Undo { run } => keeper.undo(&run).map(FromKeeper::Landed),
+    }
+}

@@ -1,0 +1,285 @@
+//! Lands what is held.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::io::{self, Seek as _};
+
+use crate::domain::change::{Landing, Trouble};
+use crate::domain::ids::RunId;
+
+use super::files::{Seen, SeenKind, Tree, copy, digest};
+use super::journal::{Entry, Outcome, RunState, Verb};
+use super::land::{Source, land, stamp};
+use super::scan::{Item, is_at_or_below};
+use super::step::{Step, Thing, ThingKind};
+use super::work::Keeper;
+use super::{KeeperError, cut, diff};
+
+const BEFORE: &str = "before";
+
+impl Keeper {
+    /// Lands the changes at `paths` (all that are held for `None`), and names those that cannot.
+    pub(super) fn apply(&mut self, id: &RunId, paths: Option<&[String]>) -> Result<Landing, KeeperError> {
+        let mut run = self.run(id)?;
+        let undone = run.undone();
+        // An answer that was lost is given again.
+        let mut done: Vec<String> = run.settled().into_iter().filter(|path| !undone.contains(path)).collect();
+        done.retain(|path| paths.is_none_or(|paths| paths.contains(path)));
+        let mut conflicts: BTreeMap<String, String> = BTreeMap::new();
+        if let Some((upper, scan)) = self.held(&mut run)? {
+            let chosen = choose(&scan.items, paths);
+            let items = without_conflicts(&scan.items, &chosen, &mut conflicts);
+            done.extend(self.land_items(&mut run, &upper, &items, &mut conflicts)?);
+        } else if done.is_empty() {
+            return Err(KeeperError::NotHeld(id.clone()));
+        }
+        for path in paths.unwrap_or_default() {
+            if !done.contains(path) && !conflicts.contains_key(path) {
+                conflicts.insert(path.clone(), "nothing is held of this path".to_owned());
+            }
+        }
+        done.sort();
+        let conflicts = conflicts.into_iter().map(|(path, why)| Trouble { path, why }).collect();
+        Ok(Landing { workspace: self.places.workspace.clone(), done, conflicts })
+    }
+
+    fn land_items(
+        &mut self,
+        run: &mut RunState,
+        upper: &Tree,
+        items: &[&Item],
+        conflicts: &mut BTreeMap<String, String>,
+    ) -> Result<Vec<String>, KeeperError> {
+        let images = run.files.make_subtree(BEFORE).map_err(KeeperError::place("no before-images can be kept"))?;
+        let mut image = run.next_image();
+        let mut steps = Vec::new();
+        let mut landing = Vec::new();
+        for item in items {
+            match self.decide(item, upper, &images, &mut image) {
+                Ok(taken) => {
+                    steps.extend(taken);
+                    landing.push(*item);
+                }
+                Err(Undecided::Host(why)) => {
+                    conflicts.insert(item.change.path.clone(), why);
+                }
+                Err(Undecided::Fault(error)) => return Err(error),
+            }
+        }
+        if steps.is_empty() {
+            return Ok(Vec::new());
+        }
+        cut::point()?;
+        let batch = run.next_batch();
+        let journal = || KeeperError::place("the journal cannot be written");
+        run.set_diff(batch, &diff::of(&self.host, upper, landing.into_iter())).map_err(journal())?;
+        run.files.sync().map_err(journal())?;
+        run.write(Entry::Intent { batch, verb: Verb::Apply, steps: steps.clone() }).map_err(journal())?;
+        cut::point()?;
+        let outcome = self.finish_or_roll_back(run, batch, &steps, upper)?;
+        let left: HashSet<&String> = outcome.left.iter().map(|trouble| &trouble.path).collect();
+        let mut done: Vec<String> = steps.iter().map(|step| step.change.clone()).collect();
+        done.dedup();
+        done.retain(|path| !left.contains(path));
+        conflicts.extend(outcome.left.iter().map(|trouble| (trouble.path.clone(), trouble.why.clone())));
+        Ok(done)
+    }
+
+    /// Takes the steps of an intent; when that fails, takes them back.
+    pub(super) fn finish_or_roll_back(
+        &mut self,
+        run: &mut RunState,
+        batch: u64,
+        steps: &[Step],
+        upper: &Tree,
+    ) -> Result<Outcome, KeeperError> {
+        let journal = || KeeperError::place("the journal cannot be written");
+        let images = run.files.make_subtree(BEFORE).map_err(KeeperError::place("the before-images cannot be read"))?;
+        let landed = land(&self.host, Source::Upper(upper), &run.id, steps).and_then(|mut outcome| {
+            self.restore_left(run, steps, &images, &mut outcome)?;
+            Ok(outcome)
+        });
+        let outcome = match landed {
+            Ok(outcome) => outcome,
+            Err(error) if cut::happened() => return Err(error),
+            Err(first) => {
+                let back: Vec<Step> = steps.iter().map(|step| step.reversed(None)).collect();
+                let second = land(&self.host, Source::Images(&images), &run.id, &back)
+                    .and_then(|_| run.write(Entry::Cancelled { batch }).map_err(journal()));
+                return Err(match second {
+                    Ok(()) => first,
+                    Err(second) => KeeperError::Both { first: Box::new(first), second: Box::new(second) },
+                });
+            }
+        };
+        cut::point()?;
+        run.write(Entry::Landed { batch, stamps: outcome.stamps.clone(), left: outcome.left.clone() })
+            .map_err(journal())?;
+        self.remember(&outcome);
+        cut::point()?;
+        self.empty_landed(run, batch, steps, upper, &outcome)?;
+        Ok(outcome)
+    }
+
+    /// A change of several paths that got stuck on one of them is taken back as a whole.
+    fn restore_left(
+        &self,
+        run: &RunState,
+        steps: &[Step],
+        images: &Tree,
+        outcome: &mut Outcome,
+    ) -> Result<(), KeeperError> {
+        let is_left = |step: &&Step| outcome.left.iter().any(|trouble| trouble.path == step.change);
+        let back: Vec<Step> = steps.iter().filter(is_left).map(|step| step.reversed(None)).collect();
+        if !back.is_empty() {
+            let restored = land(&self.host, Source::Images(images), &run.id, &back)?;
+            for step in &back {
+                outcome.stamps.remove(&step.path);
+            }
+            outcome.stamps.extend(restored.stamps.into_iter().filter(|(path, _)| {
+                // A file that the person changed is no doing of ours.
+                !restored.left.iter().any(|trouble| is_at_or_below(path, &trouble.path))
+            }));
+        }
+        Ok(())
+    }
+
+    /// Removes what landed from the overlay; directories stay while something is held in them.
+    pub(super) fn empty_landed(
+        &self,
+        run: &mut RunState,
+        batch: u64,
+        steps: &[Step],
+        upper: &Tree,
+        outcome: &Outcome,
+    ) -> Result<(), KeeperError> {
+        let failed = || KeeperError::place("the overlay cannot be emptied");
+        for step in steps.iter().rev() {
+            if outcome.left.iter().any(|trouble| trouble.path == step.change) {
+                continue;
+            }
+            match upper.look(&step.path).map_err(failed())? {
+                Some(seen) if seen.is_directory() => match upper.remove_directory(&step.path) {
+                    Err(error) if error.kind() != io::ErrorKind::DirectoryNotEmpty => return Err(failed()(error)),
+                    _ => {}
+                },
+                Some(_) => upper.remove(&step.path).map_err(failed())?,
+                None => {}
+            }
+            cut::point()?;
+        }
+        run.write(Entry::Emptied { batch }).map_err(KeeperError::place("the journal cannot be written"))
+    }
+
+    /// The steps of one change, with before-images of all that it replaces or removes.
+    fn decide(&self, item: &Item, upper: &Tree, images: &Tree, image: &mut u64) -> Result<Vec<Step>, Undecided> {
+        let mut steps = Vec::new();
+        for pair in &item.pairs {
+            let of_host = |error: io::Error| Undecided::Host(format!("`{}` cannot be read: {error}", pair.path));
+            let of_run = |error| Undecided::Fault(KeeperError::read(&pair.path, error));
+            let to = pair.upper.as_ref().map(|seen| thing(upper, &pair.path, seen)).transpose().map_err(of_run)?;
+            let mut from = pair.lower.as_ref().map(|seen| thing_without_digest(&self.host, &pair.path, seen));
+            let mut kept = None;
+            if pair.lower.as_ref().is_some_and(|seen| seen.kind == SeenKind::File) {
+                let mut file = self.host.read(&pair.path).map_err(of_host)?;
+                from = Some(keep(&mut file, images, *image, pair.lower.as_ref().map_or(0, |seen| seen.mode)));
+                kept = Some(*image);
+                *image += 1;
+            }
+            let from = from.transpose().map_err(|error| {
+                Undecided::Fault(KeeperError::Place { what: "no before-image can be kept", source: error })
+            })?;
+            if stamp(self.host.look(&pair.path).map_err(of_host)?.as_ref()) != stamp(pair.lower.as_ref())
+                && !pair.lower.as_ref().is_some_and(Seen::is_directory)
+            {
+                return Err(Undecided::Host("it was changed on the host since the run began".to_owned()));
+            }
+            let seen = stamp(pair.lower.as_ref());
+            steps.push(Step { path: pair.path.clone(), change: item.change.path.clone(), from, to, image: kept, seen });
+        }
+        Ok(steps)
+    }
+}
+
+/// Why a change has no steps.
+enum Undecided {
+    /// Because of the host's file: a conflict.
+    Host(String),
+    /// Because of anything else: nothing lands.
+    Fault(KeeperError),
+}
+
+/// The items at `paths`, and the new directories that they lie in.
+fn choose<'a>(items: &'a [Item], paths: Option<&[String]>) -> Vec<&'a Item> {
+    let Some(paths) = paths else { return items.iter().collect() };
+    let is_made = |item: &Item| {
+        item.change.after.is_some()
+            && item.pairs.first().is_some_and(|pair| {
+                pair.upper.as_ref().is_some_and(Seen::is_directory)
+                    && !pair.lower.as_ref().is_some_and(Seen::is_directory)
+            })
+    };
+    let is_chosen = |item: &&Item| {
+        let path = &item.change.path;
+        paths.contains(path) || (is_made(item) && paths.iter().any(|below| is_at_or_below(below, path)))
+    };
+    items.iter().filter(is_chosen).collect()
+}
+
+/// Takes out what conflicts, and what lies in a directory that does.
+fn without_conflicts<'a>(
+    items: &[Item],
+    chosen: &[&'a Item],
+    conflicts: &mut BTreeMap<String, String>,
+) -> Vec<&'a Item> {
+    let by_path: HashMap<&str, &Item> = items.iter().map(|item| (item.change.path.as_str(), item)).collect();
+    let inherited = |path: &str| {
+        std::iter::successors(path.rsplit_once('/'), |(above, _)| above.rsplit_once('/')).find_map(|(above, _)| {
+            let item = by_path.get(above)?;
+            let made = !item
+                .change
+                .before
+                .as_ref()
+                .is_some_and(|node| matches!(node.kind, crate::domain::change::NodeKind::Directory { .. }));
+            item.conflict.as_ref().filter(|_| made).map(|why| format!("its directory `{above}` cannot land: {why}"))
+        })
+    };
+    let mut free = Vec::new();
+    for item in chosen {
+        match item.conflict.clone().or_else(|| inherited(&item.change.path)) {
+            Some(why) => {
+                conflicts.insert(item.change.path.clone(), why);
+            }
+            None => free.push(*item),
+        }
+    }
+    free
+}
+
+fn thing(tree: &Tree, path: &str, seen: &Seen) -> io::Result<Thing> {
+    if seen.kind == SeenKind::File {
+        let digest = digest(&mut tree.read(path)?)?;
+        return Ok(Thing { kind: ThingKind::File { bytes: seen.bytes, digest }, mode: seen.mode });
+    }
+    thing_without_digest(tree, path, seen)
+}
+
+fn thing_without_digest(tree: &Tree, path: &str, seen: &Seen) -> io::Result<Thing> {
+    let kind = match seen.kind {
+        SeenKind::Directory => ThingKind::Directory,
+        SeenKind::Symlink => ThingKind::Symlink { target: tree.link_text(path)? },
+        SeenKind::File => ThingKind::File { bytes: seen.bytes, digest: crate::domain::ids::Digest::of(b"") },
+        SeenKind::Whiteout | SeenKind::Other(_) => return Err(io::Error::other("not a file, directory or link")),
+    };
+    Ok(Thing { kind, mode: seen.mode })
+}
+
+/// Copies the host's file among the before-images.
+fn keep(file: &mut std::fs::File, images: &Tree, image: u64, mode: u32) -> io::Result<Thing> {
+    let name = image.to_string();
+    images.remove(&name)?;
+    let mut copied = images.create(&name)?;
+    copy(file, &mut copied)?;
+    copied.rewind()?;
+    let digest = digest(&mut copied)?;
+    Ok(Thing { kind: ThingKind::File { bytes: copied.metadata()?.len(), digest }, mode })
+}

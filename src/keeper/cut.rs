@@ -1,0 +1,43 @@
+//! Where a test may end the keeper as a crash would. Outside tests, nothing happens here.
+
+use super::KeeperError;
+
+#[cfg(test)]
+thread_local! {
+    static LEFT: std::cell::Cell<Option<u64>> = const { std::cell::Cell::new(None) };
+}
+
+/// A moment at which the process may die.
+#[cfg(not(test))]
+pub(super) fn point() -> Result<(), KeeperError> {
+    Ok(())
+}
+
+/// Whether the process died: then nothing more may be done.
+#[cfg(not(test))]
+pub(super) fn happened() -> bool {
+    false
+}
+
+#[cfg(test)]
+pub(super) fn point() -> Result<(), KeeperError> {
+    LEFT.with(|left| match left.get() {
+        Some(0) => Err(KeeperError::Cut),
+        Some(more) => {
+            left.set(Some(more - 1));
+            Ok(())
+        }
+        None => Ok(()),
+    })
+}
+
+#[cfg(test)]
+pub(super) fn happened() -> bool {
+    LEFT.with(|left| left.get() == Some(0))
+}
+
+/// Lets `points` moments pass and dies at the next; `None` for never.
+#[cfg(test)]
+pub(super) fn after(points: Option<u64>) {
+    LEFT.with(|left| left.set(points));
+}

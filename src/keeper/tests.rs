@@ -1,0 +1,453 @@
+//! The keeper against overlays made by hand; tests/keeper.rs has some made by a real engine.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{CWD, FileType, Mode, XattrFlags, mknodat, setxattr};
+
+use super::{cut, serve};
+use crate::domain::change::{ChangeKind, ChangeSet, Landing};
+use crate::domain::ids::RunId;
+use crate::domain::plan::{Cover, CoverKind};
+use crate::protocol::codec;
+use crate::protocol::keeper::{FromKeeper, Places, ToKeeper};
+
+/// A workspace, an overlay and a keeper's state in a temporary directory.
+struct Stage {
+    root: tempfile::TempDir,
+    run: RunId,
+}
+
+impl Stage {
+    fn new() -> Self {
+        let root = tempfile::tempdir().unwrap();
+        let run = RunId::from_random([3; 11]);
+        for directory in ["work", "state", &format!("overlays/{run}/upper")] {
+            fs::create_dir_all(root.path().join(directory)).unwrap();
+        }
+        Self { root, run }
+    }
+
+    fn host(&self, path: &str) -> PathBuf {
+        self.root.path().join("work").join(path)
+    }
+
+    fn upper(&self, path: &str) -> PathBuf {
+        self.root.path().join(format!("overlays/{}/upper", self.run)).join(path)
+    }
+
+    fn ask(&self, requests: Vec<ToKeeper>) -> Vec<FromKeeper> {
+        let places = Places {
+            workspace: self.host(""),
+            overlays: self.root.path().join("overlays"),
+            state: self.root.path().join("state"),
+        };
+        let mut input = codec::encode(&ToKeeper::Open(places)).unwrap();
+        let asked = requests.len();
+        for request in requests {
+            input.extend(codec::encode(&request).unwrap());
+        }
+        let mut output = Vec::new();
+        serve(input.as_slice(), &mut output).unwrap();
+        let mut output = output.as_slice();
+        let mut answers: Vec<FromKeeper> = std::iter::from_fn(|| codec::read(&mut output).unwrap()).collect();
+        assert_eq!(answers.len(), asked + 1);
+        answers.remove(0);
+        answers
+    }
+
+    fn one(&self, request: ToKeeper) -> FromKeeper {
+        self.ask(vec![request]).remove(0)
+    }
+
+    fn read_claimed(&self, claimed_ns: u64, denied: &[&str]) -> ChangeSet {
+        let denied = denied.iter().map(|path| self.host(path)).collect();
+        match self.one(ToKeeper::Read { run: self.run.clone(), claimed_ns, denied }) {
+            FromKeeper::Changes(changes) => changes,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn read(&self) -> ChangeSet {
+        self.read_claimed(u64::MAX, &[])
+    }
+
+    fn apply(&self, paths: Option<&[&str]>) -> Landing {
+        let paths = paths.map(|paths| paths.iter().map(|path| (*path).to_owned()).collect());
+        landing(self.one(ToKeeper::Apply { run: self.run.clone(), paths }))
+    }
+
+    fn undo(&self) -> Landing {
+        landing(self.one(ToKeeper::Undo { run: self.run.clone() }))
+    }
+
+    fn diff(&self) -> String {
+        match self.one(ToKeeper::Diff { run: self.run.clone() }) {
+            FromKeeper::Diff(text) => text,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// All that stands in the workspace, by path.
+    fn host_tree(&self) -> BTreeMap<String, String> {
+        tree(&self.host(""))
+    }
+}
+
+fn landing(answer: FromKeeper) -> Landing {
+    match answer {
+        FromKeeper::Landed(landing) => landing,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn tree(root: &Path) -> BTreeMap<String, String> {
+    let mut found = BTreeMap::new();
+    let mut todo = vec![root.to_owned()];
+    while let Some(directory) = todo.pop() {
+        for entry in fs::read_dir(directory).unwrap() {
+            let path = entry.unwrap().path();
+            let metadata = fs::symlink_metadata(&path).unwrap();
+            let mode = metadata.permissions().mode() & 0o7777;
+            let text = if metadata.is_dir() {
+                todo.push(path.clone());
+                format!("{mode:o} directory")
+            } else if metadata.is_symlink() {
+                format!("-> {}", fs::read_link(&path).unwrap().display())
+            } else {
+                format!("{mode:o} {}", fs::read_to_string(&path).unwrap())
+            };
+            found.insert(path.strip_prefix(root).unwrap().to_str().unwrap().to_owned(), text);
+        }
+    }
+    found
+}
+
+fn put(path: &Path, text: &str) {
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    fs::write(path, text).unwrap();
+}
+
+fn whiteout(path: &Path) {
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    mknodat(CWD, path, FileType::CharacterDevice, Mode::empty(), 0).unwrap();
+}
+
+fn mark(path: &Path, name: &str, value: &[u8]) {
+    setxattr(path, name, value, XattrFlags::empty()).unwrap();
+}
+
+/// One of each: an add, a modification, a deleted file and tree, a replaced directory, a file where a
+/// directory was and the other way round, a link, and a mode.
+fn one_of_each() -> Stage {
+    let stage = Stage::new();
+    for path in ["kept", "old", "gone", "tree/a", "tree/b/c", "again/x", "again/y", "flat/in", "script"] {
+        put(&stage.host(path), path);
+    }
+    put(&stage.host("deep"), "deep");
+    put(&stage.upper("kept"), "kept");
+    put(&stage.upper("new/file"), "new");
+    put(&stage.upper("old"), "changed");
+    whiteout(&stage.upper("gone"));
+    whiteout(&stage.upper("tree"));
+    put(&stage.upper("again/y"), "yy");
+    mark(&stage.upper("again"), "user.overlay.opaque", b"y");
+    put(&stage.upper("flat"), "now a file");
+    put(&stage.upper("deep/inner"), "inner");
+    symlink("/etc/passwd", stage.upper("link")).unwrap();
+    put(&stage.upper("script"), "script");
+    fs::set_permissions(stage.upper("script"), fs::Permissions::from_mode(0o4755)).unwrap();
+    stage
+}
+
+#[test]
+fn a_change_set_names_what_differs_and_nothing_else() {
+    let stage = one_of_each();
+    let set = stage.read();
+    let kinds: Vec<(&str, ChangeKind)> =
+        set.changes.iter().map(|change| (change.path.as_str(), change.kind())).collect();
+    use ChangeKind::{Added, Deleted, Modified};
+    let expected = [
+        ("again/x", Deleted),
+        ("again/y", Modified),
+        ("deep", Modified),
+        ("deep/inner", Added),
+        ("flat", Modified),
+        ("gone", Deleted),
+        ("link", Added),
+        ("new", Added),
+        ("new/file", Added),
+        ("old", Modified),
+        ("script", Modified),
+        ("tree", Deleted),
+    ];
+    assert_eq!(kinds, expected);
+    assert_eq!(set.refused, []);
+    let script = set.changes.iter().find(|change| change.path == "script").unwrap();
+    assert_eq!(script.after.as_ref().unwrap().mode, 0o755);
+}
+
+#[test]
+fn what_is_applied_can_be_undone_and_each_may_be_asked_twice() {
+    let stage = one_of_each();
+    let before = stage.host_tree();
+    stage.read();
+    let landed = stage.apply(None);
+    assert_eq!(landed.conflicts, []);
+    assert_eq!(landed.done.len(), 12);
+    let after = stage.host_tree();
+    assert_eq!(after.get("script").unwrap(), "755 script");
+    assert_eq!(after.get("link").unwrap(), "-> /etc/passwd");
+    assert_eq!(after.get("flat").unwrap(), "644 now a file");
+    assert!(!after.contains_key("tree") && !after.contains_key("again/x"));
+    assert_eq!(stage.apply(None), landed);
+    assert_eq!(stage.read().changes, []);
+    assert!(stage.diff().contains("+changed"));
+    let undone = stage.undo();
+    assert_eq!((undone.done.len(), undone.conflicts.len()), (12, 0));
+    assert_eq!(stage.host_tree(), before);
+    assert_eq!(stage.undo(), undone);
+}
+
+#[test]
+fn a_crash_at_any_moment_leaves_all_or_nothing() {
+    let (before, after) = {
+        let stage = one_of_each();
+        let before = stage.host_tree();
+        stage.read();
+        stage.apply(None);
+        (before, stage.host_tree())
+    };
+    let mut moments = 0;
+    for points in 0.. {
+        let stage = one_of_each();
+        stage.read();
+        cut::after(Some(points));
+        let answer = stage.one(ToKeeper::Apply { run: stage.run.clone(), paths: None });
+        cut::after(None);
+        if !matches!(answer, FromKeeper::Failed { .. }) {
+            break;
+        }
+        moments += 1;
+        stage.ask(vec![]);
+        let found = stage.host_tree();
+        assert!(found == before || found == after, "cut at {points}: {found:#?}");
+        assert_eq!(stage.apply(None).conflicts, [], "cut at {points}");
+        assert_eq!(stage.host_tree(), after, "cut at {points}");
+        cut::after(Some(points));
+        stage.one(ToKeeper::Undo { run: stage.run.clone() });
+        cut::after(None);
+        stage.ask(vec![]);
+        stage.undo();
+        assert_eq!(stage.host_tree(), before, "undo cut at {points}");
+    }
+    assert!(moments > 20, "{moments}");
+}
+
+#[test]
+fn an_apply_whose_overlay_vanished_is_rolled_back() {
+    let stage = one_of_each();
+    let before = stage.host_tree();
+    stage.read();
+    cut::after(Some(14));
+    stage.one(ToKeeper::Apply { run: stage.run.clone(), paths: None });
+    cut::after(None);
+    assert_ne!(stage.host_tree(), before);
+    fs::rename(stage.upper(""), stage.root.path().join("elsewhere")).unwrap();
+    stage.ask(vec![]);
+    assert_eq!(stage.host_tree(), before);
+}
+
+#[test]
+fn a_torn_line_of_the_journal_never_happened() {
+    let stage = one_of_each();
+    let before = stage.host_tree();
+    stage.read();
+    cut::after(Some(1));
+    stage.one(ToKeeper::Apply { run: stage.run.clone(), paths: None });
+    cut::after(None);
+    let journal = stage.root.path().join(format!("state/{}/journal", stage.run));
+    let bytes = fs::read(&journal).unwrap();
+    for length in [bytes.len() - 1, bytes.len() / 2, 1] {
+        fs::write(&journal, &bytes[..length]).unwrap();
+        stage.ask(vec![]);
+        assert_eq!(stage.host_tree(), before);
+        assert_eq!(fs::read(&journal).unwrap(), b"");
+    }
+    assert_eq!(stage.apply(None).conflicts, []);
+}
+
+#[test]
+fn paths_that_are_not_named_stay_held() {
+    let stage = one_of_each();
+    stage.read();
+    assert_eq!(stage.apply(Some(&["new/file", "again/y"])).done, ["again/y", "new", "new/file"]);
+    let held: Vec<String> = stage.read().changes.into_iter().map(|change| change.path).collect();
+    assert_eq!(held, ["again/x", "deep", "deep/inner", "flat", "gone", "link", "old", "script", "tree"]);
+    let other = stage.apply(Some(&["absent"]));
+    assert_eq!((other.done.len(), other.conflicts.len()), (0, 1));
+    assert_eq!(stage.apply(None).conflicts, []);
+}
+
+#[test]
+fn what_the_host_changed_in_between_conflicts() {
+    let stage = one_of_each();
+    fs::hard_link(stage.host("script"), stage.host("other-name")).unwrap();
+    put(&stage.upper("vanished"), "v");
+    mark(&stage.upper("vanished"), "user.overlay.origin", &[7; 40]);
+    let before = stage.host_tree();
+    stage.read_claimed(1, &[]);
+    let landed = stage.apply(None);
+    assert_eq!(landed.done, ["link", "new", "new/file"]);
+    let conflicts: Vec<&str> = landed.conflicts.iter().map(|trouble| trouble.path.as_str()).collect();
+    let expected = ["again/x", "again/y", "deep", "deep/inner", "flat", "gone", "old", "script", "tree", "vanished"];
+    assert_eq!(conflicts, expected);
+    assert_eq!(stage.host_tree().get("old"), before.get("old"));
+    stage.read();
+    let again = stage.apply(None);
+    let conflicts: Vec<(&str, &str)> = again.conflicts.iter().map(|t| (t.path.as_str(), t.why.as_str())).collect();
+    assert_eq!(conflicts.len(), 2);
+    assert!(conflicts[0].1.contains("other names (hard links)"), "{conflicts:?}");
+    assert!(conflicts[1].1.contains("removed on the host"), "{conflicts:?}");
+}
+
+#[test]
+fn a_file_that_the_run_renamed_is_no_conflict() {
+    let stage = Stage::new();
+    put(&stage.host("a"), "a");
+    whiteout(&stage.upper("a"));
+    put(&stage.upper("b"), "a");
+    let inode = std::os::unix::fs::MetadataExt::ino(&fs::metadata(stage.host("a")).unwrap());
+    let handle = [vec![0; 21], inode.to_le_bytes()[..4].to_vec(), vec![0; 4]].concat();
+    mark(&stage.upper("b"), "user.overlay.origin", &handle);
+    stage.read();
+    assert_eq!(stage.apply(None).done, ["a", "b"]);
+}
+
+#[test]
+fn two_quick_runs_do_not_conflict_with_each_other() {
+    let stage = Stage::new();
+    put(&stage.host("f"), "0");
+    put(&stage.upper("f"), "1");
+    stage.read();
+    stage.apply(None);
+    let mut second = Stage { root: stage.root, run: RunId::from_random([4; 11]) };
+    put(&second.upper("f"), "2");
+    second.read_claimed(1, &[]);
+    assert_eq!(second.apply(None).done, ["f"]);
+    // The first run's file is not what it landed any more.
+    let later = std::mem::replace(&mut second.run, RunId::from_random([3; 11]));
+    assert_eq!(second.undo().conflicts.len(), 1);
+    second.run = later;
+    assert_eq!(second.undo().done, ["f"]);
+    assert_eq!(second.undo().conflicts, []);
+    assert_eq!(fs::read_to_string(second.host("f")).unwrap(), "1");
+}
+
+#[test]
+fn later_edits_stay_when_a_run_is_undone() {
+    let stage = one_of_each();
+    stage.read();
+    stage.apply(None);
+    put(&stage.host("old"), "edited");
+    put(&stage.host("new/mine"), "mine");
+    let undone = stage.undo();
+    let conflicts: Vec<&str> = undone.conflicts.iter().map(|trouble| trouble.path.as_str()).collect();
+    assert_eq!(conflicts, ["new", "old"]);
+    assert_eq!(fs::read_to_string(stage.host("old")).unwrap(), "edited");
+    assert_eq!(tree(&stage.host("new")).keys().collect::<Vec<_>>(), ["mine"]);
+    assert!(stage.host("tree/b/c").exists());
+}
+
+#[test]
+fn what_never_lands_is_refused_by_name() {
+    use std::os::unix::ffi::OsStrExt as _;
+    let stage = Stage::new();
+    mknodat(CWD, stage.upper("pipe"), FileType::Fifo, Mode::RWXU, 0).unwrap();
+    let _socket = std::os::unix::net::UnixListener::bind(stage.upper("sock")).unwrap();
+    put(&stage.upper("secret/key"), "x");
+    put(&stage.upper(std::ffi::OsStr::from_bytes(b"bad-\xff").to_string_lossy().as_ref()), "fine");
+    fs::write(stage.upper("").join(std::ffi::OsStr::from_bytes(b"bad-\xff")), "x").unwrap();
+    if rustix::process::geteuid().is_root() {
+        put(&stage.upper("foreign"), "x");
+        std::os::unix::fs::chown(stage.upper("foreign"), Some(1), None).unwrap();
+    }
+    let set = stage.read_claimed(u64::MAX, &["secret"]);
+    let refused: Vec<&str> = set.refused.iter().map(|trouble| trouble.path.as_str()).collect();
+    let all = ["bad-\u{fffd}", "foreign", "pipe", "secret", "sock"];
+    let expected: Vec<&str> =
+        all.into_iter().filter(|path| *path != "foreign" || rustix::process::geteuid().is_root()).collect();
+    assert_eq!(refused, expected);
+    assert_eq!(stage.apply(None).done, ["bad-\u{fffd}"]);
+}
+
+#[test]
+fn closed_directories_are_opened_and_their_modes_land() {
+    let stage = Stage::new();
+    put(&stage.upper("closed/in/f"), "x");
+    for (path, mode) in [("closed/in/f", 0o000), ("closed/in", 0o500), ("closed", 0o000)] {
+        fs::set_permissions(stage.upper(path), fs::Permissions::from_mode(mode)).unwrap();
+    }
+    stage.read();
+    assert_eq!(stage.apply(None).done, ["closed", "closed/in", "closed/in/f"]);
+    let mode = |path: &str| fs::metadata(stage.host(path)).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode("closed"), 0);
+    assert_eq!(stage.undo().conflicts, []);
+    assert_eq!(stage.host_tree(), BTreeMap::new());
+}
+
+#[test]
+fn dropping_empties_an_overlay_however_deep_and_closed() {
+    let stage = Stage::new();
+    let mut path = stage.upper("d");
+    for _ in 0..300 {
+        path.push("d");
+    }
+    put(&path.join("f"), "x");
+    fs::set_permissions(stage.upper("d/d"), fs::Permissions::from_mode(0)).unwrap();
+    let set = stage.read();
+    assert_eq!(set.refused.len(), 1, "{:?}", set.refused);
+    assert_eq!(stage.one(ToKeeper::Drop { run: stage.run.clone() }), FromKeeper::Dropped);
+    assert_eq!(fs::read_dir(stage.upper("")).unwrap().count(), 0);
+    assert!(matches!(stage.one(ToKeeper::Apply { run: stage.run.clone(), paths: None }), FromKeeper::Failed { .. }));
+}
+
+#[test]
+fn covers_are_what_exists_with_links_resolved() {
+    let stage = Stage::new();
+    put(&stage.host("real/key"), "x");
+    put(&stage.host("file"), "x");
+    symlink("real", stage.host("link")).unwrap();
+    symlink("/etc", stage.host("out")).unwrap();
+    symlink("loop", stage.host("loop")).unwrap();
+    let denied = ["link/key", "file", "absent", "out/passwd", "loop", "link", "../x"];
+    let mut denied: Vec<PathBuf> = denied.iter().map(|path| stage.host(path)).collect();
+    denied.push("/etc/passwd".into());
+    let cover = |path: &str, kind| Cover { path: stage.host(path), kind };
+    let expected =
+        [cover("file", CoverKind::File), cover("real", CoverKind::Directory), cover("real/key", CoverKind::File)];
+    assert_eq!(stage.one(ToKeeper::Covers { denied }), FromKeeper::Covers(expected.to_vec()));
+}
+
+#[test]
+fn a_diff_names_what_it_does_not_show() {
+    let stage = one_of_each();
+    put(&stage.upper("binary"), "a\0b");
+    put(&stage.upper("long"), &"line\n".repeat(100_000));
+    put(&stage.upper("forged\n+++ b/x"), "x\n");
+    stage.read();
+    let text = stage.diff();
+    for part in [
+        "--- a/old\n+++ b/old\n",
+        "deleted file mode 100644\n--- a/tree/b/c\n+++ /dev/null\n",
+        "new file mode 120000\n--- /dev/null\n+++ b/link\n",
+        "old mode 100644\nnew mode 100755\n",
+        "Binary file binary differs\n",
+        "File long differs; it is not shown, being 500000 bytes long\n",
+        "+++ b/forged\\n+++ b/x\n",
+    ] {
+        assert!(text.contains(part), "{part} in {text}");
+    }
+}
