@@ -1,1 +1,190 @@
-//! The files of `config/`, read and turned into a policy; and `installation.yaml`.
+//! Reads the files of a config directory and makes a [`Policy`] of them, or says everything that is
+//! wrong with them. Owns the YAML and the defaults where a file is missing; judges nothing.
+
+mod errors;
+mod installation;
+mod people;
+mod presets;
+mod raw;
+mod rules;
+mod units;
+
+use std::io::{ErrorKind, Read as _};
+use std::path::Path;
+
+use serde::de::DeserializeOwned;
+use serde_yaml::Spanned;
+
+use crate::domain::ids::Digest;
+use crate::domain::limits::Limits;
+use crate::domain::plan::Review;
+use crate::domain::record::Verdict;
+use crate::policy::{Policy, Spec, TABLES_VERSION};
+
+pub use errors::{LoadError, LoadErrors};
+pub use installation::Installation;
+pub use presets::{Preset, presets};
+
+use errors::{Source, unreadable};
+
+/// Longest file, in bytes.
+const FILE_BYTES_MAX: u64 = 1 << 20;
+
+/// What no run sees unless `denied_paths:` says otherwise.
+const DENIED: [&str; 16] = [
+    "/etc",
+    "/var",
+    "/root",
+    "/boot",
+    "/sys",
+    "/proc/kcore",
+    "/proc/sys",
+    "/dev/mem",
+    "/dev/kmem",
+    "~/.ssh",
+    "~/.gnupg",
+    "~/.aws",
+    "~/.kube",
+    "~/.docker",
+    "~/.netrc",
+    "~/.config/gcloud",
+];
+
+/// The policy of the three files in `config_dir`, for a Castoff whose home is `home`. A missing
+/// file means its defaults.
+///
+/// # Errors
+/// Everything that is wrong with the files.
+pub fn load_policy(config_dir: &Path, home: &Path) -> Result<Policy, LoadErrors> {
+    let mut errors = Vec::new();
+    let installation = Installation::load(config_dir).unwrap_or_else(|error| {
+        errors.push(unreadable(&config_dir.join("installation.yaml"), error.to_string(), None));
+        None
+    });
+    let installation = installation.unwrap_or_else(Installation::of_this_process);
+    if !config_dir.is_dir() && config_dir.exists() {
+        errors.push(unreadable(config_dir, "it is not a directory".to_owned(), None));
+    }
+    let (tools_source, tools) = read::<raw::Tools>(config_dir, "tools.yaml", &mut errors);
+    let (users_source, users) = read::<raw::Users>(config_dir, "users.yaml", &mut errors);
+    let (limits_source, limits) = read::<raw::LimitsFile>(config_dir, "limits.yaml", &mut errors);
+    let exec = tools.exec.unwrap_or_default();
+    let files = tools.files.unwrap_or_default();
+    let rules = rules::rules(&exec, &tools.require_approval, &tools_source, &mut errors);
+    let allowed = rules::mounts(&files, (&installation.home, home), &tools_source, &mut errors);
+    let denied = match &files.denied_paths {
+        None => {
+            DENIED.iter().filter_map(|text| rules::path(text, None, &installation.home, &tools_source).ok()).collect()
+        }
+        Some(paths) => {
+            let resolve = |entry: &Spanned<String>| {
+                rules::path(&entry.value, rules::place(entry), &installation.home, &tools_source)
+                    .map_err(|error| errors.push(error))
+                    .ok()
+            };
+            paths.iter().filter_map(resolve).collect()
+        }
+    };
+    let people = people::people(&users, installation.uid, &installation.home, &users_source, &mut errors);
+    let run_limits = run_limits(&limits.runs, &limits_source, &mut errors);
+    if !errors.is_empty() {
+        errors.sort();
+        return Err(LoadErrors(errors));
+    }
+    let texts = [TABLES_VERSION, &tools_source.text, &users_source.text, &limits_source.text];
+    let digests: Vec<u8> = texts.iter().flat_map(|text| *Digest::of(text.as_bytes()).as_bytes()).collect();
+    Ok(Policy::new(Spec {
+        digest: Digest::of(&digests),
+        home: home.to_owned(),
+        people,
+        allow: rules.allow,
+        others: rules.others,
+        effects: rules.effects,
+        cannot_tell: match exec.cannot_tell {
+            Some(raw::CannotTell::Deny) => Verdict::Deny,
+            Some(raw::CannotTell::Ask) | None => Verdict::Ask,
+        },
+        review: exec.review.unwrap_or(Review::Risky),
+        allowed,
+        denied,
+        installing_home: installation.home,
+        limits: run_limits,
+        time_zone: limits.time_zone.map_or_else(|| "UTC".to_owned(), |zone| zone.value),
+    }))
+}
+
+fn read<T: DeserializeOwned + Default>(dir: &Path, name: &str, errors: &mut Vec<LoadError>) -> (Source, T) {
+    let file = dir.join(name);
+    let mut text = String::new();
+    let outcome = std::fs::File::open(&file).and_then(|open| open.take(FILE_BYTES_MAX + 1).read_to_string(&mut text));
+    let source = |text: String| Source { file: file.clone(), text };
+    match outcome {
+        Ok(bytes) if bytes as u64 > FILE_BYTES_MAX => {
+            errors.push(unreadable(&file, "it is larger than 1 MiB".to_owned(), None));
+            return (source(String::new()), T::default());
+        }
+        Ok(_) => {}
+        Err(error) if error.kind() == ErrorKind::NotFound => return (source(String::new()), T::default()),
+        Err(error) => {
+            let hint = (error.kind() == ErrorKind::PermissionDenied).then(|| format!("chmod 0644 {}", file.display()));
+            errors.push(unreadable(&file, error.to_string(), hint));
+            return (source(String::new()), T::default());
+        }
+    }
+    let source = source(text);
+    let blank = source.text.lines().all(|line| line.trim().is_empty() || line.trim_start().starts_with('#'));
+    if blank {
+        return (source, T::default());
+    }
+    match serde_yaml::from_str::<T>(&source.text) {
+        Ok(value) => (source, value),
+        Err(error) => {
+            let at = error.location().map(|at| (at.line(), at.column()));
+            let message = error.without_snippet().to_string();
+            let message = message.lines().next().unwrap_or("it cannot be read").to_owned();
+            errors.push(source.error(at, message, Some("`castoff policy check DIR` checks the files of a directory")));
+            (source, T::default())
+        }
+    }
+}
+
+fn run_limits(runs: &raw::Runs, source: &Source, errors: &mut Vec<LoadError>) -> Limits {
+    let mut limits = Limits::default();
+    let Limits { wall_time_ms, memory_bytes, file_bytes, output_bytes, stdin_bytes, disk_bytes, tmp_bytes, .. } =
+        &mut limits;
+    let sizes = [
+        (&runs.memory, memory_bytes),
+        (&runs.file_size, file_bytes),
+        (&runs.output, output_bytes),
+        (&runs.stdin, stdin_bytes),
+        (&runs.disk, disk_bytes),
+        (&runs.tmp, tmp_bytes),
+    ];
+    for (entry, limit) in sizes {
+        let Some(entry) = entry else { continue };
+        match units::bytes(&entry.value) {
+            Some(bytes) => *limit = bytes,
+            None => errors.push(bad(source, entry, &entry.value.text(), "write a size such as `1GiB` or `512MB`")),
+        }
+    }
+    if let Some(entry) = &runs.wall_time {
+        match units::duration_ms(&entry.value) {
+            Some(ms) => *wall_time_ms = ms,
+            None => errors.push(bad(source, entry, &entry.value.text(), "write a time such as `5m` or `90s`")),
+        }
+    }
+    if let Some(entry) = &runs.cpus {
+        match units::cpu_millis(&entry.value) {
+            Some(millis) => limits.cpu_millis = millis,
+            None => errors.push(bad(source, entry, "cpus", "write a number of cores such as `2` or `1.5`")),
+        }
+    }
+    limits.pids = runs.pids.unwrap_or(limits.pids);
+    limits.open_files = runs.open_files.unwrap_or(limits.open_files);
+    limits.disk_files = runs.disk_files.unwrap_or(limits.disk_files);
+    limits
+}
+
+fn bad<T>(source: &Source, entry: &Spanned<T>, text: &str, hint: &str) -> LoadError {
+    source.error(rules::place(entry), format!("`{text}` is not an amount"), Some(hint))
+}

@@ -60,6 +60,7 @@ impl Script {
                 return Err(BadScript::Invisible { line: index + 1, what, code: u32::from(character) });
             }
         }
+        check_nesting(&text)?;
         Ok(Self(text))
     }
 
@@ -101,5 +102,202 @@ fn invisible(character: char) -> Option<&'static str> {
         '\u{115f}' | '\u{1160}' | '\u{3164}' | '\u{ffa0}' | '\u{2800}' => Some("a blank filler"),
         '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e0fff}' => Some("an invisible tag"),
         _ => None,
+    }
+}
+
+/// Most parentheses inside one another: the parser backtracks exponentially beyond 22.
+const PARENS_MAX: usize = 16;
+/// Most blocks (`{`, `if`, `case`, `do`, `${`) inside one another.
+const BLOCKS_MAX: usize = 64;
+/// Most openers in all, nested or not: what the parser's stack surely holds.
+const OPENERS_MAX: usize = 2000;
+
+fn check_nesting(text: &str) -> Result<(), BadScript> {
+    let openers = text.bytes().filter(|byte| matches!(byte, b'(' | b'{' | b'`')).count();
+    let words = || text.split(|c: char| c.is_whitespace() || matches!(c, ';' | '&' | '|' | '(' | ')' | '`'));
+    let blocks = words().filter(|word| matches!(*word, "if" | "case" | "do")).count();
+    if openers.saturating_add(blocks) > OPENERS_MAX {
+        return Err(BadScript::TooDeep { what: "openers in all", most: OPENERS_MAX });
+    }
+    let mut depth = 0_usize;
+    for word in words() {
+        match word {
+            "{" | "if" | "case" | "do" => depth += 1,
+            "}" | "fi" | "esac" | "done" => depth = depth.saturating_sub(1),
+            _ => depth = (depth + word.matches("${").count()).saturating_sub(word.matches('}').count()),
+        }
+        if depth > BLOCKS_MAX {
+            return Err(BadScript::TooDeep { what: "blocks", most: BLOCKS_MAX });
+        }
+    }
+    if Nesting::new(text).deepest() > PARENS_MAX {
+        return Err(BadScript::TooDeep { what: "parentheses", most: PARENS_MAX });
+    }
+    Ok(())
+}
+
+/// What a character stands in, for the scan of parentheses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Frame {
+    /// `(` … `)`, with the number of open `case`s, whose patterns close nothing.
+    Paren(usize),
+    /// `"` … `"`.
+    Double,
+    /// `` ` `` … `` ` ``.
+    Backquote,
+}
+
+/// A scan that follows quotes, comments, here-documents and `case` patterns, so that nothing that
+/// only looks like a closing parenthesis hides the depth.
+struct Nesting<'a> {
+    rest: std::iter::Peekable<std::str::Chars<'a>>,
+    frames: Vec<Frame>,
+    word: String,
+    heredocs: Vec<String>,
+    deepest: usize,
+}
+
+impl<'a> Nesting<'a> {
+    fn new(text: &'a str) -> Self {
+        Self {
+            rest: text.chars().peekable(),
+            frames: Vec::new(),
+            word: String::new(),
+            heredocs: Vec::new(),
+            deepest: 0,
+        }
+    }
+
+    fn deepest(mut self) -> usize {
+        let mut top_cases = 0;
+        while let Some(character) = self.rest.next() {
+            if self.frames.last() == Some(&Frame::Double) {
+                self.in_double(character);
+            } else {
+                self.in_code(character, &mut top_cases);
+            }
+            let depth = self.frames.iter().filter(|frame| matches!(frame, Frame::Paren(_) | Frame::Backquote)).count();
+            self.deepest = self.deepest.max(depth);
+            if self.deepest > PARENS_MAX {
+                break;
+            }
+        }
+        self.deepest
+    }
+
+    fn in_double(&mut self, character: char) {
+        match character {
+            '\\' => drop(self.rest.next()),
+            '"' => drop(self.frames.pop()),
+            '`' => self.backquote(),
+            '$' if self.rest.next_if_eq(&'(').is_some() => self.frames.push(Frame::Paren(0)),
+            _ => {}
+        }
+    }
+
+    fn backquote(&mut self) {
+        match self.frames.iter().rposition(|frame| *frame == Frame::Backquote) {
+            Some(at) => self.frames.truncate(at),
+            None => self.frames.push(Frame::Backquote),
+        }
+    }
+
+    fn in_code(&mut self, character: char, top_cases: &mut usize) {
+        if character.is_alphanumeric() {
+            self.word.push(character);
+            return;
+        }
+        let word = std::mem::take(&mut self.word);
+        let cases = match self.frames.last_mut() {
+            Some(Frame::Paren(cases)) => cases,
+            Some(Frame::Double | Frame::Backquote) | None => top_cases,
+        };
+        match word.as_str() {
+            "case" => *cases += 1,
+            "esac" => *cases = cases.saturating_sub(1),
+            _ => {}
+        }
+        let in_case = *cases > 0;
+        match character {
+            '\\' => {
+                if self.rest.next().is_some() {
+                    self.word.push('\\');
+                }
+            }
+            '\'' => while self.rest.next().is_some_and(|c| c != '\'') {},
+            '"' => self.frames.push(Frame::Double),
+            '`' => self.backquote(),
+            '(' => self.frames.push(Frame::Paren(0)),
+            ')' if !in_case && matches!(self.frames.last(), Some(Frame::Paren(_))) => drop(self.frames.pop()),
+            '<' if self.rest.next_if_eq(&'<').is_some() => self.heredoc_mark(),
+            ' ' | '\t' | ';' | '&' | '|' if self.rest.peek() == Some(&'#') => {
+                while self.rest.next_if(|c| *c != '\n').is_some() {}
+            }
+            '\n' => self.heredoc_bodies(),
+            _ => {}
+        }
+    }
+
+    fn heredoc_mark(&mut self) {
+        if self.rest.next_if_eq(&'<').is_some() {
+            return;
+        }
+        while self.rest.next_if(|c| matches!(c, '-' | ' ' | '\t')).is_some() {}
+        let mut mark = String::new();
+        while let Some(c) =
+            self.rest.next_if(|c| !c.is_whitespace() && !matches!(c, ';' | '&' | '|' | '(' | ')' | '<' | '>'))
+        {
+            if !matches!(c, '\'' | '"' | '\\') {
+                mark.push(c);
+            }
+        }
+        self.heredocs.push(mark);
+    }
+
+    fn heredoc_bodies(&mut self) {
+        for mark in std::mem::take(&mut self.heredocs) {
+            loop {
+                let mut line = String::new();
+                let mut ended = true;
+                for c in self.rest.by_ref() {
+                    if c == '\n' {
+                        ended = false;
+                        break;
+                    }
+                    line.push(c);
+                }
+                if ended || line.trim_start_matches('\t') == mark {
+                    break;
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nesting_is_counted_before_anything_is_parsed() {
+        let deep = BadScript::TooDeep { what: "parentheses", most: PARENS_MAX };
+        for text in [
+            "( ".repeat(17),
+            format!("echo {}", "$(".repeat(10_000)),
+            "( \")\" ".repeat(17),
+            "( case a in a) ".repeat(17),
+            "( # )\n".repeat(17),
+        ] {
+            let refused = Script::new(text.clone());
+            assert!(matches!(refused, Err(BadScript::TooDeep { .. })), "{text:.40}");
+        }
+        assert_eq!(Script::new("echo $( ".repeat(17)), Err(deep));
+        assert!(matches!(Script::new("{ ".repeat(65)), Err(BadScript::TooDeep { what: "blocks", .. })));
+        assert!(matches!(Script::new("if a; then ".repeat(65)), Err(BadScript::TooDeep { .. })));
+        for fine in
+            ["echo $(date); ".repeat(100), "echo ':-((((((((((((((((((((((('".to_owned(), "f() { a; }\n".repeat(99)]
+        {
+            assert!(Script::new(fine.clone()).is_ok(), "{fine:.40}");
+        }
     }
 }

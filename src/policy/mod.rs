@@ -1,1 +1,43 @@
-//! The judge: facts from a script's syntax tree, and what the policy says of them. Pure: no file system, clock or network.
+//! What a person's script may do: allow, ask or deny, each with its reasons.
+//!
+//! ```text
+//!  Script ─▶ Parsed (walk: syntax tree ─▶ Facts; carry, options, sed: what programs run in turn)
+//!                │
+//!  Policy ───────┴─▶ judge ─▶ Judged { Parsed, Decision }
+//! ```
+//!
+//! Pure: imports `domain` alone, reads no file, no clock. Every doubt goes to ask or deny, since
+//! the container is the wall and this only says what runs without asking. It never matches regular
+//! expressions over text.
+
+mod carry;
+mod facts;
+mod image;
+mod judge;
+mod options;
+mod parsed;
+mod paths;
+mod pattern;
+#[expect(clippy::module_inception, reason = "the module's one value has its name")]
+mod policy;
+mod sed;
+mod tables;
+mod walk;
+mod word;
+
+pub use image::smallest_image;
+pub use judge::{Decision, Judged, Network};
+pub use parsed::Parsed;
+pub use paths::normal;
+pub use pattern::{BadPattern, Pattern};
+pub use policy::{Approval, Person, Policy, Rule, Spec};
+
+/// Changes whenever the built-in tables change a decision; part of a policy's digest.
+pub const TABLES_VERSION: &str = tables::VERSION;
+
+impl Pattern {
+    /// Whether the pattern matches anything in `parsed`.
+    pub fn fits(&self, parsed: &Parsed) -> bool {
+        self.matches_any(parsed.facts()) == pattern::Match::Yes
+    }
+}

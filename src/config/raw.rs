@@ -1,0 +1,170 @@
+//! The three files as they are written; turned into the policy's values by `build`. Unknown keys
+//! are errors.
+
+use serde::Deserialize;
+use serde_yaml::Spanned;
+
+use crate::domain::plan::{Access, Review};
+use crate::domain::principal::Trust;
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Tools {
+    pub(super) exec: Option<Exec>,
+    pub(super) require_approval: Vec<Spanned<String>>,
+    pub(super) files: Option<Files>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Exec {
+    pub(super) allow: Option<Vec<Spanned<Entry>>>,
+    pub(super) deny: Vec<Spanned<Entry>>,
+    pub(super) ask: Vec<Spanned<Entry>>,
+    pub(super) require_approval: Vec<Spanned<String>>,
+    pub(super) cannot_tell: Option<CannotTell>,
+    pub(super) review: Option<Review>,
+}
+
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum CannotTell {
+    Ask,
+    Deny,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+pub(super) enum Entry {
+    Text(String),
+    Mapping(Box<RuleMap>),
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RuleMap {
+    pub(super) run: String,
+    #[serde(default)]
+    pub(super) network: Option<Vec<String>>,
+    #[serde(default)]
+    pub(super) approval: Option<ApprovalWord>,
+    #[serde(default)]
+    pub(super) review: Option<Review>,
+    #[serde(default)]
+    #[expect(dead_code, reason = "secrets are injected in a later release; the key is already accepted")]
+    pub(super) secrets: Vec<String>,
+    #[serde(default)]
+    #[expect(dead_code, reason = "other approvers come in a later release; the key is already accepted")]
+    pub(super) approvers: Vec<String>,
+    #[serde(default)]
+    pub(super) why: Option<String>,
+    #[serde(default)]
+    pub(super) matches: Vec<String>,
+    #[serde(default)]
+    pub(super) misses: Vec<String>,
+}
+
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum ApprovalWord {
+    Always,
+    Never,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Files {
+    pub(super) allowed_paths: Option<Vec<Spanned<PathEntry>>>,
+    pub(super) denied_paths: Option<Vec<Spanned<String>>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+pub(super) enum PathEntry {
+    Text(String),
+    Mapping(PathMap),
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct PathMap {
+    pub(super) path: String,
+    #[serde(default)]
+    pub(super) mode: Option<Access>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Users {
+    pub(super) owner: Option<Spanned<PersonEntry>>,
+    pub(super) users: Vec<Spanned<PersonEntry>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct PersonEntry {
+    pub(super) id: Option<Spanned<String>>,
+    pub(super) telegram_id: Option<TextOrNumber>,
+    pub(super) name: Option<String>,
+    pub(super) trust_level: Option<Trust>,
+    pub(super) local: Option<Vec<u32>>,
+    pub(super) tools: Option<Vec<String>>,
+    pub(super) files: Option<Files>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(untagged)]
+pub(super) enum TextOrNumber {
+    Number(u64),
+    Text(String),
+}
+
+impl TextOrNumber {
+    pub(super) fn text(&self) -> String {
+        match self {
+            Self::Number(number) => number.to_string(),
+            Self::Text(text) => text.clone(),
+        }
+    }
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct LimitsFile {
+    pub(super) time_zone: Option<Spanned<String>>,
+    pub(super) runs: Runs,
+    pub(super) rate_limits: std::collections::BTreeMap<String, Budget>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Budget {
+    pub(super) daily_budget: Option<String>,
+    pub(super) monthly_cap: Option<String>,
+    pub(super) per_user_daily: Option<String>,
+    pub(super) alert_at: Option<String>,
+}
+
+/// Values as people write them: `5m`, `1GiB`, `2`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Runs {
+    pub(super) wall_time: Option<Spanned<TextOrNumber>>,
+    pub(super) memory: Option<Spanned<TextOrNumber>>,
+    pub(super) cpus: Option<Spanned<Cpus>>,
+    pub(super) pids: Option<u32>,
+    pub(super) open_files: Option<u32>,
+    pub(super) file_size: Option<Spanned<TextOrNumber>>,
+    pub(super) output: Option<Spanned<TextOrNumber>>,
+    pub(super) stdin: Option<Spanned<TextOrNumber>>,
+    pub(super) disk: Option<Spanned<TextOrNumber>>,
+    pub(super) disk_files: Option<u64>,
+    pub(super) tmp: Option<Spanned<TextOrNumber>>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(untagged)]
+pub(super) enum Cpus {
+    Number(f64),
+    Text(String),
+}

@@ -1,0 +1,129 @@
+//! What a script says, as facts: its commands (also those behind wrappers), redirections,
+//! assignments, and what cannot be told. Owns no opinion: `judge` has those.
+
+use std::ops::Range;
+
+use super::word::Word;
+
+/// Everything found in one script.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Facts {
+    /// Simple commands, in the order in which they were found.
+    pub(crate) commands: Vec<Command>,
+    /// Redirections to and from files.
+    pub(crate) redirects: Vec<Redirect>,
+    /// Assignments, also those of `env` and `export`.
+    pub(crate) assignments: Vec<Assignment>,
+    /// Commands whose output goes into others: pipelines and substitutions.
+    pub(crate) feeds: Vec<Feed>,
+    /// Functions that the script defines; their bodies are among the commands.
+    pub(crate) functions: Vec<String>,
+    /// What cannot be told from the text, for people.
+    pub(crate) unknowns: Vec<String>,
+}
+
+/// One simple command.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Command {
+    /// Program first.
+    pub(crate) words: Vec<Word>,
+    /// Whether all that it does is to run another command, which is a fact of its own.
+    pub(crate) carrier: bool,
+}
+
+/// A redirection.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Redirect {
+    /// The file.
+    pub(crate) target: Word,
+    /// Whether it is written.
+    pub(crate) writes: bool,
+}
+
+/// An assignment to a variable.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Assignment {
+    /// The variable.
+    pub(crate) name: String,
+    /// The value, if known.
+    pub(crate) value: Option<String>,
+}
+
+/// Output of some commands (by index) goes into others.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Feed {
+    /// Who writes.
+    pub(crate) from: Range<usize>,
+    /// Who reads.
+    pub(crate) to: Range<usize>,
+}
+
+impl Command {
+    /// The program as written, when it is known.
+    pub(crate) fn program(&self) -> Option<&str> {
+        self.words.first().and_then(Word::text)
+    }
+
+    /// The words after the program.
+    pub(crate) fn arguments(&self) -> &[Word] {
+        self.words.get(1..).unwrap_or_default()
+    }
+
+    /// The last part of the program's path.
+    pub(crate) fn name(&self) -> Option<&str> {
+        self.program().map(base_name)
+    }
+
+    /// The name, when it is plain or lies where an image keeps its programs.
+    pub(crate) fn installed_name(&self) -> Option<&str> {
+        let program = self.program()?;
+        match program.rsplit_once('/') {
+            None => Some(program),
+            Some(("/bin" | "/usr/bin" | "/sbin" | "/usr/sbin" | "/usr/local/bin", name)) => Some(name),
+            Some(_) => None,
+        }
+    }
+
+    /// Words that are no options, before and after `--`; of git, without the values of its own options.
+    pub(crate) fn positionals(&self) -> Vec<&Word> {
+        let git = self.name() == Some("git");
+        let (mut found, mut ended, mut skip) = (Vec::new(), false, false);
+        for word in self.arguments() {
+            let fixed = word.fixed.as_str();
+            if std::mem::take(&mut skip) {
+                continue;
+            }
+            if !ended && fixed.starts_with('-') && fixed.len() > 1 {
+                ended |= fixed == "--";
+                skip = git
+                    && found.is_empty()
+                    && matches!(fixed, "-C" | "-c" | "--git-dir" | "--work-tree" | "--namespace" | "--exec-path");
+                continue;
+            }
+            found.push(word);
+        }
+        found
+    }
+
+    /// Whether one of the options is `short` (also inside a cluster) or `long` (also with a value).
+    pub(crate) fn has_option(&self, short: char, long: &str) -> bool {
+        self.arguments().iter().take_while(|word| word.fixed != "--").any(|word| {
+            let text = word.fixed.as_str();
+            match text.strip_prefix("--") {
+                Some(name) => long_matches(name, long),
+                None => text.strip_prefix('-').is_some_and(|cluster| short != '\0' && cluster.contains(short)),
+            }
+        })
+    }
+}
+
+/// Whether `written` (without dashes, perhaps with `=value`) is `long` or an abbreviation of it.
+pub(crate) fn long_matches(written: &str, long: &str) -> bool {
+    let name = written.split_once('=').map_or(written, |(name, _)| name);
+    !long.is_empty() && (name == long || (name.len() >= 2 && long.starts_with(name)))
+}
+
+/// The last part of a path.
+pub(crate) fn base_name(path: &str) -> &str {
+    path.rsplit_once('/').map_or(path, |(_, name)| name)
+}

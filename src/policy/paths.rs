@@ -1,0 +1,136 @@
+//! Path words against the policy's allowed and denied paths. Purely lexical: the mounts of a run
+//! enforce the same rules on what paths really are.
+
+use std::path::{Component, Path, PathBuf};
+
+use super::word::Word;
+
+/// What a path word means for the verdict.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// Allowed, or the container's own, or nothing that looks like a path.
+    Fine,
+    /// Inside this denied path.
+    Denied(PathBuf),
+    /// Outside of all allowed paths.
+    Outside(String),
+    /// Perhaps outside: a part is dynamic.
+    PerhapsOutside(String),
+}
+
+/// Where a person's scripts may go.
+#[derive(Debug)]
+pub(crate) struct Area<'a> {
+    /// `$HOME` of the run.
+    pub(crate) home: &'a Path,
+    /// Roots that are mounted.
+    pub(crate) roots: Vec<PathBuf>,
+    /// Denied ones; those below the installing home count below `home` too.
+    pub(crate) denied: Vec<PathBuf>,
+}
+
+const DEVICES: [&str; 9] = [
+    "/dev/null",
+    "/dev/zero",
+    "/dev/full",
+    "/dev/random",
+    "/dev/urandom",
+    "/dev/stdin",
+    "/dev/stdout",
+    "/dev/stderr",
+    "/dev/fd",
+];
+const IMAGE: [&str; 7] = ["/usr", "/bin", "/sbin", "/lib", "/lib64", "/opt", "/etc"];
+
+impl Area<'_> {
+    /// Where the path `word` points; `writes` when it is written there.
+    pub(crate) fn place(&self, word: &Word, writes: bool) -> Place {
+        let text = word.fixed.as_str();
+        // The known part before a glob.
+        let fixed = if word.glob { text.split(['*', '?', '[']).next().unwrap_or_default() } else { text };
+        let complete = word.known && !word.glob;
+        let absolute = match fixed.strip_prefix('~') {
+            Some("") => Some(self.home.to_path_buf()),
+            Some(rest) if rest.starts_with('/') => Some(normal(&self.home.join(rest.trim_start_matches('/')))),
+            _ if fixed.starts_with('/') => Some(normal(Path::new(fixed))),
+            _ => None,
+        };
+        let Some(path) = absolute else { return self.relative(fixed) };
+        if let Some(denied) = self.denied.iter().find(|denied| path.starts_with(denied)) {
+            return Place::Denied(denied.clone());
+        }
+        if self.fits(&path, writes) {
+            return Place::Fine;
+        }
+        let shown = word.raw.clone();
+        if complete || word.glob && fixed.ends_with('/') {
+            return Place::Outside(shown);
+        }
+        let may_fit = self.roots.iter().chain(&self.denied).any(|root| root.to_string_lossy().starts_with(fixed));
+        if may_fit || !writes { Place::Fine } else { Place::PerhapsOutside(shown) }
+    }
+
+    fn fits(&self, path: &Path, writes: bool) -> bool {
+        let own = DEVICES.iter().any(|device| path.starts_with(device))
+            || path.starts_with("/tmp")
+            || path.starts_with("/proc/self") && !writes
+            || (!writes && IMAGE.iter().any(|image| path.starts_with(image)));
+        own || self.roots.iter().any(|root| path.starts_with(root))
+    }
+
+    /// A relative path: the working directory is not known, but `.ssh/id` and `../../../etc/x` are
+    /// what they look like.
+    fn relative(&self, text: &str) -> Place {
+        let mut rest = text;
+        while let Some(shorter) = rest.strip_prefix("../").or_else(|| rest.strip_prefix("./")) {
+            rest = shorter;
+        }
+        let up = text.starts_with("../") || text.starts_with("./../");
+        let guesses = [Some(self.home.join(rest)), up.then(|| Path::new("/").join(rest))];
+        for guess in guesses.into_iter().flatten().map(|path| normal(&path)) {
+            if let Some(denied) = self.denied.iter().find(|denied| guess.starts_with(denied)) {
+                return Place::Denied(denied.clone());
+            }
+        }
+        Place::Fine
+    }
+}
+
+/// `path` without `.`, `..` and doubled slashes, by its text alone.
+pub fn normal(path: &Path) -> PathBuf {
+    let mut out = PathBuf::new();
+    for part in path.components() {
+        match part {
+            Component::ParentDir => {
+                out.pop();
+            }
+            Component::CurDir => {}
+            Component::RootDir | Component::Prefix(_) | Component::Normal(_) => out.push(part),
+        }
+    }
+    out
+}
+
+/// The parts of an argument that may be paths: the word, the value of an option, after `=` or `@`.
+pub(crate) fn candidates(word: &Word) -> Vec<Word> {
+    let part = |text: &str| Word { fixed: text.to_owned(), ..word.clone() };
+    let text = word.fixed.as_str();
+    let mut found = Vec::new();
+    let path_like = |text: &str| text.starts_with(['/', '~', '.']) || text.contains('/');
+    if let Some(rest) = text.strip_prefix("file://") {
+        found.push(part(rest));
+    } else if path_like(text) && !text.contains("://") {
+        found.push(word.clone());
+    }
+    for (at, _) in text.match_indices(['=', '@', ':']) {
+        if let Some(rest) =
+            text.get(at + 1..).filter(|rest| rest.starts_with('/') && !rest.starts_with("//") || rest.starts_with("~/"))
+        {
+            found.push(part(rest));
+        }
+    }
+    if text.starts_with('-') && !text.starts_with("--") {
+        found.extend(text.get(2..).filter(|rest| rest.starts_with(['/', '~'])).map(part));
+    }
+    found
+}

@@ -1,0 +1,190 @@
+//! The policy as one value: people, rules, paths, limits. Made from a checked [`Spec`]; answers
+//! questions, reads nothing.
+
+use std::path::{Path, PathBuf};
+
+use crate::domain::ids::{Digest, PersonId};
+use crate::domain::limits::Limits;
+use crate::domain::plan::{Access, Mount, Review};
+use crate::domain::principal::{Principal, Trust};
+use crate::domain::record::Verdict;
+
+use super::paths::Area;
+use super::pattern::Pattern;
+
+/// The uid that stands for "no such user here"; never a person.
+const OVERFLOW_UID: u32 = 65534;
+
+/// Everything that a policy consists of.
+#[derive(Debug, Clone)]
+pub struct Spec {
+    /// Of the files' bytes and the built-in tables.
+    pub digest: Digest,
+    /// `CASTOFF_HOME`.
+    pub home: PathBuf,
+    /// The owner first.
+    pub people: Vec<Person>,
+    /// Rules that permit; `None` for the basics.
+    pub allow: Option<Vec<Rule>>,
+    /// Rules that refuse or ask.
+    pub others: Vec<(Verdict, Rule)>,
+    /// Effects that ask, or (`delete`) that the review asks about.
+    pub effects: Vec<String>,
+    /// What happens when it cannot be told what a script runs.
+    pub cannot_tell: Verdict,
+    /// Which changes are reviewed unless a rule says more.
+    pub review: Review,
+    /// Directories of the host.
+    pub allowed: Vec<Mount>,
+    /// Paths that no run sees.
+    pub denied: Vec<PathBuf>,
+    /// The `~` of the files.
+    pub installing_home: PathBuf,
+    /// Limits of a run.
+    pub limits: Limits,
+    /// IANA name.
+    pub time_zone: String,
+}
+
+/// An entry of `users.yaml`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Person {
+    /// Id, name and trust.
+    pub principal: Principal,
+    /// The id that Telegram vouches for.
+    pub telegram_id: Option<String>,
+    /// Uids at the terminal.
+    pub local: Vec<u32>,
+    /// The only tools; `None` for all.
+    pub tools: Option<Vec<String>>,
+    /// The only allowed paths; `None` for all.
+    pub files: Option<Vec<PathBuf>>,
+    /// More denied paths.
+    pub denied: Vec<PathBuf>,
+}
+
+/// A rule of `tools.yaml`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rule {
+    /// `tools.yaml:4 rm -rf`.
+    pub label: String,
+    /// What it matches.
+    pub pattern: Pattern,
+    /// Hosts that matching commands may reach.
+    pub network: Option<Vec<String>>,
+    /// Whether a person is always or never asked.
+    pub approval: Option<Approval>,
+    /// Which changes of matching commands are reviewed.
+    pub review: Option<Review>,
+    /// For people.
+    pub why: Option<String>,
+}
+
+/// Whether a rule asks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Approval {
+    /// Before each run.
+    Always,
+    /// Not even for what goes out, when the rule grants its hosts.
+    Never,
+}
+
+/// The rules of one installation.
+#[derive(Debug, Clone)]
+pub struct Policy {
+    pub(crate) spec: Spec,
+}
+
+impl Policy {
+    /// The policy that `spec` describes.
+    pub fn new(spec: Spec) -> Self {
+        Self { spec }
+    }
+
+    /// Of the three files' bytes and the built-in tables.
+    pub fn digest(&self) -> Digest {
+        self.spec.digest
+    }
+
+    /// Who the caller with this uid is.
+    pub fn principal_of_uid(&self, uid: u32) -> Option<Principal> {
+        let person = self.spec.people.iter().find(|person| person.local.contains(&uid));
+        person.filter(|_| uid != OVERFLOW_UID).map(|person| person.principal.clone())
+    }
+
+    /// The person with this id, Telegram id, or unique name.
+    pub fn principal(&self, text: &str) -> Option<Principal> {
+        let people = &self.spec.people;
+        let by_id = people.iter().find(|person| person.principal.person.as_str() == text);
+        let by_telegram = || people.iter().find(|person| person.telegram_id.as_deref() == Some(text));
+        let by_name = || {
+            let mut named = people.iter().filter(|person| person.principal.name == text);
+            named.next().filter(|_| named.next().is_none())
+        };
+        by_id.or_else(by_telegram).or_else(by_name).map(|person| person.principal.clone())
+    }
+
+    /// Everyone of the whitelist, the owner first.
+    pub fn people(&self) -> Vec<Principal> {
+        self.spec.people.iter().map(|person| person.principal.clone()).collect()
+    }
+
+    /// The person's home in Castoff.
+    pub fn home(&self, person: &PersonId) -> PathBuf {
+        self.spec.home.join("people").join(person.as_str())
+    }
+
+    /// What a run of this person sees: the home, and those allowed paths that are theirs. `/tmp` is
+    /// left out, a run has its own.
+    pub fn mounts(&self, principal: &Principal) -> Vec<Mount> {
+        let mut mounts = vec![Mount { path: self.home(&principal.person), access: Access::Overlay }];
+        if principal.trust < Trust::Trusted {
+            return mounts;
+        }
+        let person = self.person(&principal.person);
+        for mount in self.spec.allowed.iter().filter(|mount| mount.path != Path::new("/tmp")) {
+            match person.and_then(|person| person.files.as_ref()) {
+                None => mounts.push(mount.clone()),
+                Some(files) if files.iter().any(|file| mount.path.starts_with(file)) => mounts.push(mount.clone()),
+                Some(files) => mounts.extend(
+                    files
+                        .iter()
+                        .filter(|file| file.starts_with(&mount.path))
+                        .map(|file| Mount { path: file.clone(), access: mount.access }),
+                ),
+            }
+        }
+        mounts
+    }
+
+    /// Paths that no run sees.
+    pub fn denied_paths(&self) -> &[PathBuf] {
+        &self.spec.denied
+    }
+
+    /// The limits of a run.
+    pub fn limits(&self) -> &Limits {
+        &self.spec.limits
+    }
+
+    /// The time zone of budgets and reminders, an IANA name.
+    pub fn time_zone(&self) -> &str {
+        &self.spec.time_zone
+    }
+
+    pub(crate) fn person(&self, id: &PersonId) -> Option<&Person> {
+        self.spec.people.iter().find(|person| person.principal.person == *id)
+    }
+
+    pub(crate) fn area<'a>(&self, principal: &Principal, home: &'a Path) -> Area<'a> {
+        let narrowed = self.person(&principal.person).map(|person| person.denied.as_slice()).unwrap_or_default();
+        let listed = self.spec.denied.iter().chain(narrowed);
+        let mut denied: Vec<PathBuf> = listed.cloned().collect();
+        // `~/.ssh` of the files is the installing person's; in a run `~` is the person's own home.
+        let own = denied.iter().filter_map(|path| path.strip_prefix(&self.spec.installing_home).ok());
+        let own: Vec<PathBuf> =
+            own.filter(|rest| rest.components().next().is_some()).map(|rest| home.join(rest)).collect();
+        denied.extend(own);
+        Area { home, roots: self.mounts(principal).into_iter().map(|mount| mount.path).collect(), denied }
+    }
+}

@@ -1,0 +1,425 @@
+//! From shell text to facts: walks the syntax tree and re-reads what nested shells would run.
+//! Refuses to guess: an error of the parser, or a place where it is known to be wrong, is an unknown.
+
+use brush_parser::ast::{
+    AndOr, AndOrList, AssignmentName, AssignmentValue, Command as Node, CommandPrefixOrSuffixItem as Item,
+    CompoundCommand, CompoundList, CompoundListItem, ExtendedTestExpr, IoFileRedirectKind, IoFileRedirectTarget,
+    IoRedirect, Pipeline, RedirectList, SimpleCommand,
+};
+use brush_parser::word::{self, Parameter, ParameterExpr, WordPiece, WordPieceWithSource};
+use brush_parser::{Parser, ParserOptions};
+
+use super::carry::{self, Carried};
+use super::facts::{Assignment, Command, Facts, Feed, Redirect};
+use super::word::Word;
+
+/// Deepest nesting of sources and words inside one another.
+const DEPTH_MAX: usize = 32;
+/// Most commands of one script that are looked at.
+const COMMANDS_MAX: usize = 4096;
+
+/// The facts of `source`.
+pub(crate) fn facts(source: &str) -> Facts {
+    let mut walk = Walk { facts: Facts::default(), depth: 0, options: ParserOptions::default(), source: String::new() };
+    walk.source(source);
+    walk.facts.unknowns.dedup();
+    walk.facts
+}
+
+struct Walk {
+    facts: Facts,
+    depth: usize,
+    options: ParserOptions,
+    source: String,
+}
+
+impl Walk {
+    fn unknown(&mut self, what: impl Into<String>) {
+        self.facts.unknowns.push(what.into());
+    }
+
+    fn source(&mut self, source: &str) {
+        if source.trim().is_empty() {
+            return;
+        }
+        if self.depth >= DEPTH_MAX || self.facts.commands.len() > COMMANDS_MAX {
+            return self.unknown("more is nested here than is looked at");
+        }
+        // INVARIANT: the parser never sees text that did not pass the nesting guards.
+        if let Err(error) = crate::domain::script::Script::new(source.to_owned()) {
+            return self.unknown(error.to_string());
+        }
+        self.depth += 1;
+        let outer = std::mem::replace(&mut self.source, source.to_owned());
+        match Parser::new(source.as_bytes(), &self.options).parse_program() {
+            Ok(program) => program.complete_commands.iter().for_each(|list| self.list(list)),
+            Err(_) => self.unknown(format!("`{}` cannot be parsed", excerpt(source))),
+        }
+        self.source = outer;
+        self.depth -= 1;
+    }
+
+    fn list(&mut self, list: &CompoundList) {
+        for CompoundListItem(item, _) in &list.0 {
+            self.and_or(item);
+        }
+    }
+
+    fn and_or(&mut self, list: &AndOrList) {
+        self.pipeline(&list.first);
+        for item in &list.additional {
+            match item {
+                AndOr::And(pipeline) | AndOr::Or(pipeline) => self.pipeline(pipeline),
+            }
+        }
+    }
+
+    fn pipeline(&mut self, pipeline: &Pipeline) {
+        let start = self.facts.commands.len();
+        for (index, command) in pipeline.seq.iter().enumerate() {
+            let before = self.facts.commands.len();
+            self.command(command);
+            if index > 0 {
+                self.facts.feeds.push(Feed { from: start..before, to: before..self.facts.commands.len() });
+            }
+        }
+    }
+
+    fn command(&mut self, command: &Node) {
+        match command {
+            Node::Simple(simple) => self.simple(simple),
+            Node::Compound(compound, redirects) => {
+                self.compound(compound);
+                self.redirects(redirects.as_ref());
+            }
+            Node::Function(function) => {
+                let name = function.fname.value.clone();
+                let before = self.facts.commands.len();
+                self.compound(&function.body.0);
+                self.redirects(function.body.1.as_ref());
+                let body = self.facts.commands.get(before..).unwrap_or_default();
+                if body.iter().any(|command| command.program() == Some(&name)) {
+                    self.unknown(format!("function `{name}` calls itself"));
+                }
+                self.facts.functions.push(name);
+            }
+            Node::ExtendedTest(test, redirects) => {
+                self.test(&test.expr);
+                self.redirects(redirects.as_ref());
+            }
+        }
+    }
+
+    fn test(&mut self, test: &ExtendedTestExpr) {
+        match test {
+            ExtendedTestExpr::And(left, right) | ExtendedTestExpr::Or(left, right) => {
+                self.test(left);
+                self.test(right);
+            }
+            ExtendedTestExpr::Not(inner) | ExtendedTestExpr::Parenthesized(inner) => self.test(inner),
+            ExtendedTestExpr::UnaryTest(_, word) => self.word(&word.value),
+            ExtendedTestExpr::BinaryTest(_, left, right) => {
+                self.word(&left.value);
+                self.word(&right.value);
+            }
+        }
+    }
+
+    fn compound(&mut self, compound: &CompoundCommand) {
+        match compound {
+            CompoundCommand::Arithmetic(arithmetic) => {
+                // brush-parser 0.4.0 calls `( ( cmd ) )` and `((cmd) )` arithmetic; bash runs them.
+                let (start, end) = (arithmetic.loc.start.index, arithmetic.loc.end.index);
+                let text: String = self.source.chars().skip(start).take(end.saturating_sub(start)).collect();
+                if !(text.starts_with("((") && text.ends_with("))")) {
+                    self.unknown(format!("`{}` may be arithmetic or commands", excerpt(&text)));
+                }
+                self.word(&arithmetic.expr.value);
+            }
+            CompoundCommand::ArithmeticForClause(clause) => {
+                for part in [&clause.initializer, &clause.condition, &clause.updater].into_iter().flatten() {
+                    self.word(&part.value);
+                }
+                self.list(&clause.body.list);
+            }
+            CompoundCommand::BraceGroup(group) => self.list(&group.list),
+            CompoundCommand::Subshell(subshell) => self.list(&subshell.list),
+            CompoundCommand::ForClause(clause) => {
+                clause.values.iter().flatten().for_each(|word| self.word(&word.value));
+                self.assign(&clause.variable_name, None);
+                self.list(&clause.body.list);
+            }
+            CompoundCommand::CaseClause(clause) => {
+                self.word(&clause.value.value);
+                for case in &clause.cases {
+                    case.patterns.iter().for_each(|pattern| self.word(&pattern.value));
+                    case.cmd.iter().for_each(|list| self.list(list));
+                }
+            }
+            CompoundCommand::IfClause(clause) => {
+                self.list(&clause.condition);
+                self.list(&clause.then);
+                for part in clause.elses.iter().flatten() {
+                    part.condition.iter().for_each(|list| self.list(list));
+                    self.list(&part.body);
+                }
+            }
+            CompoundCommand::WhileClause(clause) | CompoundCommand::UntilClause(clause) => {
+                self.list(&clause.0);
+                self.list(&clause.1.list);
+            }
+            CompoundCommand::Coprocess(coprocess) => {
+                self.unknown("`coproc` talks to a command in the background");
+                self.command(&coprocess.body);
+            }
+        }
+    }
+
+    fn redirects(&mut self, redirects: Option<&RedirectList>) {
+        redirects.into_iter().flat_map(|list| &list.0).for_each(|redirect| self.redirect(redirect));
+    }
+
+    fn redirect(&mut self, redirect: &IoRedirect) {
+        match redirect {
+            IoRedirect::File(_, kind, target) => {
+                let writes = !matches!(kind, IoFileRedirectKind::Read | IoFileRedirectKind::DuplicateInput);
+                match target {
+                    IoFileRedirectTarget::Filename(word) => self.file(&word.value, writes),
+                    IoFileRedirectTarget::Duplicate(word) => {
+                        if !word.value.trim_end_matches('-').bytes().all(|byte| byte.is_ascii_digit()) {
+                            self.file(&word.value, writes);
+                        }
+                    }
+                    IoFileRedirectTarget::ProcessSubstitution(_, shell) => self.list(&shell.list),
+                    IoFileRedirectTarget::Fd(_) => {}
+                }
+            }
+            IoRedirect::HereDocument(_, document) if document.requires_expansion => {
+                match word::parse_heredoc(&document.doc.value, &self.options) {
+                    Ok(pieces) => self.pieces(pieces),
+                    Err(_) => self.unknown("a here-document cannot be parsed"),
+                }
+            }
+            IoRedirect::HereDocument(..) => {}
+            IoRedirect::HereString(_, word) => self.word(&word.value),
+            IoRedirect::OutputAndError(word, _) => self.file(&word.value, true),
+        }
+    }
+
+    fn file(&mut self, raw: &str, writes: bool) {
+        self.word(raw);
+        for target in Word::read(raw, &self.options) {
+            self.facts.redirects.push(Redirect { target, writes });
+        }
+    }
+
+    fn assign(&mut self, name: &str, value: Option<String>) {
+        self.facts.assignments.push(Assignment { name: name.to_owned(), value });
+    }
+
+    fn assignment(&mut self, assignment: &brush_parser::ast::Assignment) {
+        let name = match &assignment.name {
+            AssignmentName::VariableName(name) => name,
+            AssignmentName::ArrayElementName(name, index) => {
+                self.word(index);
+                name
+            }
+        };
+        let value = match &assignment.value {
+            AssignmentValue::Scalar(word) => {
+                self.word(&word.value);
+                let mut words = Word::read(&word.value, &self.options);
+                words.pop().filter(|_| words.is_empty()).and_then(|word| word.known.then_some(word.fixed))
+            }
+            AssignmentValue::Array(items) => {
+                for (key, value) in items {
+                    key.iter().for_each(|key| self.word(&key.value));
+                    self.word(&value.value);
+                }
+                None
+            }
+        };
+        self.assign(name, value);
+    }
+
+    fn item(&mut self, item: &Item, words: &mut Vec<Word>, prefix: bool) {
+        match item {
+            Item::IoRedirect(redirect) => self.redirect(redirect),
+            Item::Word(word) => {
+                self.word(&word.value);
+                words.extend(Word::read(&word.value, &self.options));
+            }
+            Item::AssignmentWord(assignment, word) => {
+                // After a program only the builtins that declare variables take it as an assignment.
+                if prefix || words.first().and_then(Word::text).is_some_and(declares) {
+                    self.assignment(assignment);
+                } else {
+                    self.word(&word.value);
+                }
+                if !prefix {
+                    words.extend(Word::read(&word.value, &self.options));
+                }
+            }
+            Item::ProcessSubstitution(kind, shell) => {
+                words.push(Word::unknown(&format!("{kind}(…)")));
+                self.list(&shell.list);
+            }
+        }
+    }
+
+    fn simple(&mut self, simple: &SimpleCommand) {
+        let before = self.facts.commands.len();
+        let mut words = Vec::new();
+        for item in simple.prefix.iter().flat_map(|prefix| &prefix.0) {
+            self.item(item, &mut words, true);
+        }
+        if let Some(word) = &simple.word_or_name {
+            self.word(&word.value);
+            words.extend(Word::read(&word.value, &self.options));
+        }
+        for item in simple.suffix.iter().flat_map(|suffix| &suffix.0) {
+            self.item(item, &mut words, false);
+        }
+        let own = self.facts.commands.len();
+        let fed =
+            simple.suffix.iter().flat_map(|s| &s.0).any(|item| {
+                matches!(item, Item::IoRedirect(IoRedirect::HereDocument(..) | IoRedirect::HereString(..)))
+            });
+        if !words.is_empty() {
+            self.words(words, fed);
+        }
+        let after = self.facts.commands.len();
+        if own > before && after > own {
+            self.facts.feeds.push(Feed { from: before..own, to: own..after });
+        }
+    }
+
+    /// Records a command and everything that it runs in turn.
+    fn words(&mut self, words: Vec<Word>, fed: bool) {
+        if self.depth >= DEPTH_MAX || self.facts.commands.len() > COMMANDS_MAX {
+            return self.unknown("more is nested here than is looked at");
+        }
+        self.depth += 1;
+        let mut command = Command { words, carrier: false };
+        if command.program().is_none() {
+            let raw = command.words.first().map_or("", |word| word.raw.as_str());
+            self.unknown(format!("which program `{}` is", excerpt(raw)));
+        }
+        let carried = carry::carried(&command, fed);
+        command.carrier = carry::is_carrier(&command) && !carried.is_empty();
+        self.facts.commands.push(command);
+        for item in carried {
+            match item {
+                Carried::Command(words) => self.words(words, false),
+                Carried::Source(source) => self.source(&source),
+                Carried::Assignment(name, value) => self.assign(&name, value),
+                Carried::Writes(target) => self.facts.redirects.push(Redirect { target, writes: true }),
+                Carried::Unknown(what) => self.unknown(what),
+                Carried::Nothing => {}
+            }
+        }
+        self.depth -= 1;
+    }
+
+    fn word(&mut self, raw: &str) {
+        if !raw.contains(['$', '`', '<', '>']) {
+            return;
+        }
+        if self.depth >= DEPTH_MAX {
+            return self.unknown("more is nested here than is looked at");
+        }
+        self.depth += 1;
+        match word::parse(raw, &self.options) {
+            Ok(pieces) => self.pieces(pieces),
+            Err(_) => self.unknown(format!("`{}` cannot be parsed", excerpt(raw))),
+        }
+        self.depth -= 1;
+    }
+
+    /// brush-parser 0.4.0 makes plain text of a `${…}` that it cannot parse (`${ cmd; }`): an
+    /// opener that is left in plain text is unknown.
+    fn pieces(&mut self, pieces: Vec<WordPieceWithSource>) {
+        let mut run = String::new();
+        for piece in pieces {
+            if let WordPiece::Text(text) = piece.piece {
+                run.push_str(&text);
+            } else {
+                self.leftover(&run);
+                run.clear();
+                self.piece(piece.piece);
+            }
+        }
+        self.leftover(&run);
+    }
+
+    fn leftover(&mut self, text: &str) {
+        if ["${", "$(", "$[", "`"].iter().any(|opener| text.contains(opener)) {
+            self.unknown(format!("`{}` cannot be parsed", excerpt(text)));
+        }
+    }
+
+    fn piece(&mut self, piece: WordPiece) {
+        match piece {
+            WordPiece::DoubleQuotedSequence(pieces) | WordPiece::GettextDoubleQuotedSequence(pieces) => {
+                self.pieces(pieces);
+            }
+            WordPiece::CommandSubstitution(source) | WordPiece::BackquotedCommandSubstitution(source) => {
+                self.source(&source);
+            }
+            WordPiece::ArithmeticExpression(expression) => self.word(&expression.value),
+            WordPiece::ParameterExpansion(expression) => self.parameter(expression),
+            WordPiece::Text(_)
+            | WordPiece::SingleQuotedText(_)
+            | WordPiece::AnsiCQuotedText(_)
+            | WordPiece::TildeExpansion(_)
+            | WordPiece::EscapeSequence(_) => {}
+        }
+    }
+
+    fn parameter(&mut self, expression: ParameterExpr) {
+        use ParameterExpr as E;
+        let (parameter, first, second) = match expression {
+            E::UseDefaultValues { parameter, default_value: text, .. }
+            | E::AssignDefaultValues { parameter, default_value: text, .. }
+            | E::IndicateErrorIfNullOrUnset { parameter, error_message: text, .. }
+            | E::UseAlternativeValue { parameter, alternative_value: text, .. }
+            | E::RemoveSmallestSuffixPattern { parameter, pattern: text, .. }
+            | E::RemoveLargestSuffixPattern { parameter, pattern: text, .. }
+            | E::RemoveSmallestPrefixPattern { parameter, pattern: text, .. }
+            | E::RemoveLargestPrefixPattern { parameter, pattern: text, .. }
+            | E::UppercaseFirstChar { parameter, pattern: text, .. }
+            | E::UppercasePattern { parameter, pattern: text, .. }
+            | E::LowercaseFirstChar { parameter, pattern: text, .. }
+            | E::LowercasePattern { parameter, pattern: text, .. } => (Some(parameter), text, None),
+            E::Substring { parameter, offset, length, .. } => {
+                (Some(parameter), Some(offset.value), length.map(|length| length.value))
+            }
+            E::ReplaceSubstring { parameter, pattern, replacement, .. } => {
+                (Some(parameter), Some(pattern), replacement)
+            }
+            E::Transform { parameter, .. } => {
+                self.unknown("`${…@…}` may run what a variable holds");
+                (Some(parameter), None, None)
+            }
+            E::Parameter { parameter, .. } | E::ParameterLength { parameter, .. } => (Some(parameter), None, None),
+            E::VariableNames { .. } | E::MemberKeys { .. } => (None, None, None),
+        };
+        if let Some(Parameter::NamedWithIndex { index, .. }) = parameter {
+            self.word(&index);
+        }
+        for text in [first, second].into_iter().flatten() {
+            self.word(&text);
+        }
+    }
+}
+
+fn declares(program: &str) -> bool {
+    matches!(program, "export" | "local" | "declare" | "typeset" | "readonly")
+}
+
+/// The first line of `text`, at most 60 characters.
+fn excerpt(text: &str) -> String {
+    let line = text.trim().lines().next().unwrap_or_default();
+    let short: String = line.chars().take(60).collect();
+    if short.len() < text.trim().len() { format!("{short}…") } else { short }
+}

@@ -1,0 +1,231 @@
+//! A word of the shell as far as it is known before the shell runs. Owns quoting, brace expansion
+//! and `$'…'`; guesses nothing: what is not fixed by the text alone is dynamic.
+
+use brush_parser::ParserOptions;
+use brush_parser::word::{self, Parameter, ParameterExpr, TildeExpr, WordPiece, WordPieceWithSource};
+
+/// Most words that one word may expand to by braces; beyond that it counts as dynamic.
+const BRACES_MAX: usize = 64;
+
+/// A word.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Word {
+    /// As written.
+    pub(crate) raw: String,
+    /// What the shell will make of it, up to the first part that is not known.
+    pub(crate) fixed: String,
+    /// Whether `fixed` is all of it.
+    pub(crate) known: bool,
+    /// Whether an unquoted `*`, `?` or `[` stands in it.
+    pub(crate) glob: bool,
+}
+
+impl Word {
+    /// The whole text, when it is known; a glob is not.
+    pub(crate) fn text(&self) -> Option<&str> {
+        (self.known && !self.glob).then_some(self.fixed.as_str())
+    }
+
+    /// The text as written by a glob or a known word; `None` when a part is dynamic.
+    pub(crate) fn pattern(&self) -> Option<&str> {
+        self.known.then_some(self.fixed.as_str())
+    }
+
+    /// A word of known text.
+    pub(crate) fn of(text: &str) -> Self {
+        Self { raw: text.to_owned(), fixed: text.to_owned(), known: true, glob: false }
+    }
+
+    /// A word of which nothing is known.
+    pub(crate) fn unknown(raw: &str) -> Self {
+        Self { raw: raw.to_owned(), fixed: String::new(), known: false, glob: false }
+    }
+
+    /// The words that `raw` expands to by braces, each as far as it is known.
+    pub(crate) fn read(raw: &str, options: &ParserOptions) -> Vec<Self> {
+        let mut expanded = vec![String::new()];
+        if !expand_braces(raw, &mut expanded) {
+            return vec![Self::unknown(raw)];
+        }
+        expanded.iter().map(|text| Self::read_one(text, options)).collect()
+    }
+
+    fn read_one(raw: &str, options: &ParserOptions) -> Self {
+        let mut word = Self { raw: raw.to_owned(), fixed: String::new(), known: true, glob: false };
+        match word::parse(raw, options) {
+            Ok(pieces) => word.pieces(pieces, false),
+            Err(_) => word.known = false,
+        }
+        word
+    }
+
+    fn push(&mut self, text: &str) {
+        if self.known {
+            self.fixed.push_str(text);
+        }
+    }
+
+    fn pieces(&mut self, pieces: Vec<WordPieceWithSource>, quoted: bool) {
+        for piece in pieces {
+            match piece.piece {
+                WordPiece::Text(text) => {
+                    self.glob |= !quoted && text.contains(['*', '?', '[']) && text != "[";
+                    self.push(&text);
+                }
+                WordPiece::SingleQuotedText(text) => self.push(&text),
+                WordPiece::AnsiCQuotedText(text) => match ansi_c(&text) {
+                    Some(text) => self.push(&text),
+                    None => self.known = false,
+                },
+                WordPiece::EscapeSequence(text) => {
+                    let text = text.strip_prefix('\\').unwrap_or(&text);
+                    if text != "\n" {
+                        self.push(text);
+                    }
+                }
+                WordPiece::DoubleQuotedSequence(pieces) | WordPiece::GettextDoubleQuotedSequence(pieces) => {
+                    self.pieces(pieces, true);
+                }
+                WordPiece::TildeExpansion(TildeExpr::Home) => self.push("~"),
+                WordPiece::ParameterExpansion(ParameterExpr::Parameter {
+                    parameter: Parameter::Named(name),
+                    indirect: false,
+                }) if self.fixed.is_empty() && matches!(name.as_str(), "HOME" | "PWD") => {
+                    self.push(if name == "HOME" { "~" } else { "." });
+                }
+                WordPiece::TildeExpansion(_)
+                | WordPiece::ParameterExpansion(_)
+                | WordPiece::CommandSubstitution(_)
+                | WordPiece::BackquotedCommandSubstitution(_)
+                | WordPiece::ArithmeticExpression(_) => self.known = false,
+            }
+        }
+    }
+}
+
+/// Appends every way that `raw` expands by unquoted `{a,b}` to each of `heads`; false when it is a
+/// range or too much.
+fn expand_braces(raw: &str, heads: &mut Vec<String>) -> bool {
+    let Some((before, choices, after)) = first_brace(raw) else {
+        heads.iter_mut().for_each(|head| head.push_str(raw));
+        return true;
+    };
+    let Some(choices) = choices else { return false };
+    let mut all = Vec::new();
+    for choice in choices {
+        let mut some: Vec<String> = heads.iter().map(|head| format!("{head}{before}")).collect();
+        if some.len().saturating_add(all.len()) > BRACES_MAX || !expand_braces(&choice, &mut some) {
+            return false;
+        }
+        all.extend(some);
+    }
+    if all.len() > BRACES_MAX {
+        return false;
+    }
+    *heads = all;
+    expand_braces(after, heads)
+}
+
+type Brace<'a> = (&'a str, Option<Vec<String>>, &'a str);
+
+/// The first unquoted brace expansion: what is before it, its choices (`None` for a range), and
+/// what is after it.
+fn first_brace(raw: &str) -> Option<Brace<'_>> {
+    let mut search = 0;
+    while let Some(open) = next_open(raw, search) {
+        if let Some((choices, range, end)) = close_brace(raw.get(open + 1..)?) {
+            let after = raw.get(open + 1 + end..)?;
+            if choices.len() > 1 {
+                return Some((raw.get(..open)?, Some(choices), after));
+            }
+            if range {
+                return Some((raw.get(..open)?, None, after));
+            }
+        }
+        search = open + 1;
+    }
+    None
+}
+
+fn next_open(raw: &str, from: usize) -> Option<usize> {
+    let (mut quote, mut escaped, mut dollar, mut depth) = (None, false, false, 0_usize);
+    for (at, c) in raw.char_indices() {
+        if escaped {
+            escaped = false;
+            continue;
+        }
+        match (quote, c) {
+            (None | Some('"'), '\\') => escaped = true,
+            (Some(q), c) if q == c => quote = None,
+            (Some(_), _) => {}
+            (None, '\'' | '"' | '`') => quote = Some(c),
+            (None, '{' | '(') if dollar || depth > 0 => depth += 1,
+            (None, '}' | ')') if depth > 0 => depth -= 1,
+            (None, '{') if at >= from => return Some(at),
+            (None, _) => {}
+        }
+        dollar = c == '$';
+    }
+    None
+}
+
+/// The parts between the commas up to the matching `}`, whether it is a `..` range, and the offset
+/// after the brace.
+fn close_brace(text: &str) -> Option<(Vec<String>, bool, usize)> {
+    let (mut quote, mut escaped, mut depth) = (None, false, 0_usize);
+    let mut choices = vec![String::new()];
+    for (at, c) in text.char_indices() {
+        let plain = !escaped && quote.is_none();
+        match c {
+            '}' if plain && depth == 0 => {
+                let range = choices.len() == 1 && choices.iter().any(|choice| choice.contains(".."));
+                return Some((choices, range, at + 1));
+            }
+            ',' if plain && depth == 0 => {
+                choices.push(String::new());
+                continue;
+            }
+            '{' | '(' if plain => depth += 1,
+            '}' | ')' if plain => depth = depth.saturating_sub(1),
+            '\'' | '"' if plain => quote = Some(c),
+            c if !escaped && quote == Some(c) => quote = None,
+            _ => {}
+        }
+        escaped = c == '\\' && !escaped && quote != Some('\'');
+        choices.last_mut()?.push(c);
+    }
+    None
+}
+
+/// Decodes the inside of `$'…'` (bash(1), QUOTING); `None` for what it does not know.
+fn ansi_c(text: &str) -> Option<String> {
+    let mut out = String::new();
+    let mut rest = text.chars().peekable();
+    while let Some(c) = rest.next() {
+        if c != '\\' {
+            out.push(c);
+            continue;
+        }
+        let number = |rest: &mut std::iter::Peekable<std::str::Chars<'_>>, radix: u32, most: usize, start: &str| {
+            let mut digits = start.to_owned();
+            while digits.len() < most {
+                match rest.next_if(|c| c.is_digit(radix)) {
+                    Some(digit) => digits.push(digit),
+                    None => break,
+                }
+            }
+            u32::from_str_radix(&digits, radix).ok().filter(|code| *code > 0).and_then(char::from_u32)
+        };
+        match rest.next()? {
+            'n' => out.push('\n'),
+            't' => out.push('\t'),
+            c @ ('\\' | '\'' | '"' | '?') => out.push(c),
+            'x' => out.push(number(&mut rest, 16, 2, "").filter(char::is_ascii)?),
+            'u' => out.push(number(&mut rest, 16, 4, "")?),
+            'U' => out.push(number(&mut rest, 16, 8, "")?),
+            c @ '0'..='7' => out.push(number(&mut rest, 8, 3, &c.to_string()).filter(char::is_ascii)?),
+            _ => return None,
+        }
+    }
+    Some(out)
+}
