@@ -258,11 +258,14 @@ fn foreign_and_torn_files_and_open_directories_are_refused() {
     assert!(matches!(error, StoreError::Foreign { .. }), "{error}");
     let error = with(&|dir| std::fs::write(dir.join(DATA_FILE), "").unwrap());
     assert!(matches!(error, StoreError::Foreign { .. } | StoreError::Torn { .. }), "{error}");
-    let error = with(&|dir| {
-        let file = std::fs::OpenOptions::new().write(true).open(dir.join(DATA_FILE)).unwrap();
-        file.set_len(8192).unwrap();
-    });
-    assert!(matches!(error, StoreError::Torn { .. }), "{error}");
+    for thousandths in [0, 1, 10, 100, 500, 900, 999] {
+        let error = with(&|dir| {
+            let file = std::fs::OpenOptions::new().write(true).open(dir.join(DATA_FILE)).unwrap();
+            file.set_len(1 + file.metadata().unwrap().len() * thousandths / 1000).unwrap();
+        });
+        let fits = matches!(error, StoreError::Torn { .. } | StoreError::Foreign { .. });
+        assert!(fits, "{thousandths}/1000 left: {error:?}");
+    }
     let error = with(&|dir| std::fs::set_permissions(dir, std::fs::Permissions::from_mode(0o750)).unwrap());
     assert!(matches!(error, StoreError::NotPrivate { .. }), "{error}");
 }
@@ -294,4 +297,33 @@ fn what_a_crash_left_half_made_is_no_hindrance() {
     // Killed after the keys, before the data file.
     std::fs::remove_file(dir.path().join(DATA_FILE)).unwrap();
     drop(Store::open(dir.path()).unwrap());
+}
+
+#[test]
+fn a_damaged_page_is_refused_at_the_start_or_was_not_in_use() {
+    let dir = private_dir();
+    let record = run(1, "ann", RunState::Planning);
+    Store::open(dir.path()).unwrap().commit(&kept(&record)).unwrap();
+    let whole = std::fs::read(dir.path().join(DATA_FILE)).unwrap();
+    let (mut refusals, page_bytes) = (0, 4096);
+    for page in 0..whole.len() / page_bytes {
+        let mut damaged = whole.clone();
+        let bytes = &mut damaged[page * page_bytes..(page + 1) * page_bytes];
+        if bytes.iter().all(|byte| *byte == 0) {
+            continue;
+        }
+        bytes.iter_mut().for_each(|byte| *byte ^= 0x55);
+        std::fs::write(dir.path().join(DATA_FILE), &damaged).unwrap();
+        match Store::open(dir.path()) {
+            Ok(store) => {
+                assert_eq!(store.runs(None, 5).unwrap(), std::slice::from_ref(&record), "page {page}");
+                assert_eq!(store.audit_verify().unwrap().entries, 1, "page {page}");
+            }
+            Err(error) => {
+                assert!(matches!(error, StoreError::Torn { .. } | StoreError::Foreign { .. }), "page {page}: {error}");
+                refusals += 1;
+            }
+        }
+    }
+    assert!(refusals > 5, "{refusals} refusals");
 }

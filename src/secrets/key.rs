@@ -14,7 +14,7 @@ pub(super) const KEY_BYTES: usize = 32;
 
 /// Names a key in an envelope; random, says nothing about whose it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct KeyId(pub(super) u64);
+pub(super) struct KeyId(pub(super) u64);
 
 /// The name of the master key in envelopes; there is only one.
 pub(super) const MASTER_KEY_ID: KeyId = KeyId(0);

@@ -119,7 +119,7 @@ impl StoreError {
             )),
             Self::Locked { .. } => Some("stop the other one first: one core owns the data".to_owned()),
             Self::Foreign { path } => {
-                Some(format!("move `{}` away; Castoff then starts with a new one", path.display()))
+                Some(format!("restore the backup, or move `{}` away to start with a new one", path.display()))
             }
             Self::Newer { .. } => Some("run the newer Castoff, or restore a backup made with this one".to_owned()),
             Self::Torn { .. } | Self::WrongKeys { .. } => {

@@ -1,5 +1,8 @@
 //! The table `meta`: the schema's version in clear, a seal that only the right keys open, and the
 //! head of the audit chain, sealed, so that nobody without the keys can shorten or rewrite the chain.
+//!
+//! What the seal does not show: that a whole earlier state was put back, head and entries together.
+//! That is what the head outside is for, the one that the owner is sent.
 
 use redb::{ReadTransaction, ReadableTable, TableDefinition, WriteTransaction};
 use serde::{Deserialize, Serialize};

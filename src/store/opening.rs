@@ -4,6 +4,7 @@
 use std::fs::{File, OpenOptions};
 use std::io::ErrorKind;
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 
 use redb::backends::FileBackend;
@@ -36,7 +37,7 @@ pub(super) fn open(dir: &Path) -> Result<Opened, StoreError> {
     };
     let keys = Keys::open_or_make(dir, presence)?;
     let database = match presence {
-        Presence::Data => existing(&path, &keys)?,
+        Presence::Data => unharmed(|| existing(&path, &keys))?,
         Presence::Nothing => new(dir, &path, &keys)?,
     };
     Ok(Opened { lock, keys, database })
@@ -81,9 +82,22 @@ fn existing(path: &Path, keys: &Keys) -> Result<Database, StoreError> {
         Err(DatabaseError::RepairAborted) => {}
         Err(error) => return Err(not_opened(path, error)),
     }
-    let file = Database::open(path).map_err(|error| not_opened(path, error))?;
+    let mut file = Database::open(path).map_err(|error| not_opened(path, error))?;
     is_ours(path, keys, &file.begin_read().map_err(database)?)?;
-    Ok(file)
+    // All checksums, once: a damaged page that is met later would end the core in the middle of its work.
+    match file.check_integrity() {
+        Ok(true) => Ok(file),
+        Ok(false) => Err(StoreError::Torn { what: "its checksums do not match".to_owned() }),
+        Err(error) => Err(not_opened(path, error)),
+    }
+}
+
+/// What `open` gives; redb panics on some damaged pages where it should refuse them (4.6.0).
+fn unharmed<T>(open: impl FnOnce() -> Result<T, StoreError>) -> Result<T, StoreError> {
+    match std::panic::catch_unwind(AssertUnwindSafe(open)) {
+        Ok(opened) => opened,
+        Err(_) => Err(StoreError::Torn { what: "a page of it cannot be read".to_owned() }),
+    }
 }
 
 fn is_ours(path: &Path, keys: &Keys, tx: &ReadTransaction) -> Result<(), StoreError> {

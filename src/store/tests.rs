@@ -144,7 +144,7 @@ fn a_tampered_audit_table_is_found_and_nothing_more_is_kept() {
 }
 
 #[test]
-fn the_head_cannot_be_set_back_to_an_earlier_one_unless_all_of_it_is() {
+fn a_head_that_was_changed_is_found_and_nothing_more_is_kept() {
     let dir = filled();
     tamper(dir.path(), |tx| {
         let mut table = tx.open_table(META).unwrap();
@@ -174,4 +174,21 @@ fn a_newer_file_and_another_programs_database_are_refused() {
     });
     let error = Store::open(dir.path()).unwrap_err();
     assert!(matches!(error, StoreError::Foreign { .. }), "{error}");
+}
+
+#[test]
+fn the_chain_holds_when_a_persons_key_is_gone() {
+    let dir = filled();
+    let path = dir.path().join(crate::secrets::KEY_FILE);
+    let mut keys: serde_json::Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+    // Castoff's own key, ann's, bob's.
+    keys["keys"].as_array_mut().unwrap().remove(1);
+    std::fs::write(&path, serde_json::to_vec(&keys).unwrap()).unwrap();
+
+    let store = Store::open(dir.path()).unwrap();
+    assert_eq!(store.audit_verify().unwrap(), store.audit_head().unwrap());
+    let told: Vec<_> = store.audit_list(9).unwrap().into_iter().map(|e| (e.actor, e.body.is_some())).collect();
+    let bob = Actor::Person(PersonId::try_from("bob".to_owned()).unwrap());
+    assert_eq!(told, [(Actor::Forgotten, false), (bob, true), (Actor::Forgotten, false)]);
+    assert!(matches!(store.run(&run(1, "ann").run), Err(StoreError::Tampered { .. })));
 }
