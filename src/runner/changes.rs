@@ -1,0 +1,143 @@
+//! What a run changed: read by the keepers of its workspaces once every process of it is dead, and
+//! from then on landed, dropped or taken back by them. Answers for all workspaces are combined.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::state::Runner;
+use super::{keeper, overlay};
+use crate::domain::change::{ChangeSet, Landing, Trouble};
+use crate::domain::ids::RunId;
+use crate::protocol::keeper::{FromKeeper, ToKeeper};
+
+/// The change sets of a run, one for each workspace with changes. What cannot be read is named in a
+/// set of its own and stays held.
+pub(super) async fn read(runner: &Arc<Runner>, run: &RunId, claimed_ns: u64, workspaces: &[PathBuf]) -> Vec<ChangeSet> {
+    let mut sets = Vec::new();
+    for workspace in workspaces {
+        if !overlay::exists(runner, run, workspace) {
+            continue;
+        }
+        match read_one(runner, run, claimed_ns, workspace).await {
+            Ok(set) if set.changes.is_empty() && set.refused.is_empty() => {
+                runner.tracker.spawn(discard_empty(Arc::clone(runner), run.clone(), workspace.clone()));
+            }
+            Ok(set) => sets.push(set),
+            Err(why) => {
+                let refused = vec![Trouble { path: ".".to_owned(), why }];
+                sets.push(ChangeSet { workspace: workspace.clone(), changes: Vec::new(), refused });
+            }
+        }
+    }
+    sets
+}
+
+/// Removes an overlay without changes, off the path: its container is on the way out.
+async fn discard_empty(runner: Arc<Runner>, run: RunId, workspace: PathBuf) {
+    if let Err(why) = discard(&runner, &run, &workspace).await {
+        tracing::warn!(%run, why, "an overlay without changes could not be removed");
+    }
+}
+
+async fn read_one(runner: &Runner, run: &RunId, claimed_ns: u64, workspace: &Path) -> Result<ChangeSet, String> {
+    let denied = runner.rules()?.denied().into_iter().filter(|path| path.starts_with(workspace)).collect();
+    let request = ToKeeper::Read { run: run.clone(), claimed_ns, denied };
+    match keeper::ask(runner, workspace, &request).await? {
+        FromKeeper::Changes(set) => Ok(set),
+        _ => Err(odd()),
+    }
+}
+
+/// The unified diff of a run.
+pub(super) async fn diff(runner: &Runner, run: &RunId) -> Result<String, String> {
+    let mut text = String::new();
+    for workspace in workspaces(runner, run)? {
+        match keeper::ask(runner, &workspace, &ToKeeper::Diff { run: run.clone() }).await? {
+            FromKeeper::Diff(part) => text.push_str(&part),
+            _ => return Err(odd()),
+        }
+    }
+    Ok(text)
+}
+
+/// Lands what is held: the paths named, absolute, or all. An overlay that landed whole is removed.
+pub(super) async fn apply(runner: &Runner, run: &RunId, paths: Option<&[PathBuf]>) -> Result<Vec<Landing>, String> {
+    let mut landings = Vec::new();
+    for workspace in workspaces(runner, run)? {
+        let Some(paths) = inside(&workspace, paths)? else { continue };
+        let whole = paths.is_none();
+        if !overlay::exists(runner, run, &workspace) {
+            continue;
+        }
+        let landing = landed(runner, &workspace, &ToKeeper::Apply { run: run.clone(), paths }).await?;
+        if whole && landing.conflicts.is_empty() {
+            // What landed is landed, whether or not the empty rest can be removed.
+            if let Err(why) = discard(runner, run, &workspace).await {
+                tracing::warn!(%run, why, "an overlay that landed could not be removed");
+            }
+        }
+        landings.push(landing);
+    }
+    Ok(landings)
+}
+
+/// Forgets what is held.
+pub(super) async fn forget(runner: &Runner, run: &RunId) -> Result<(), String> {
+    for workspace in workspaces(runner, run)? {
+        if overlay::exists(runner, run, &workspace) {
+            discard(runner, run, &workspace).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Takes back what landed.
+pub(super) async fn undo(runner: &Runner, run: &RunId) -> Result<Vec<Landing>, String> {
+    let mut landings = Vec::new();
+    for workspace in workspaces(runner, run)? {
+        landings.push(landed(runner, &workspace, &ToKeeper::Undo { run: run.clone() }).await?);
+    }
+    Ok(landings)
+}
+
+async fn landed(runner: &Runner, workspace: &Path, request: &ToKeeper) -> Result<Landing, String> {
+    match keeper::ask(runner, workspace, request).await? {
+        FromKeeper::Landed(landing) => Ok(landing),
+        _ => Err(odd()),
+    }
+}
+
+/// Empties an overlay and removes its directories, once nothing mounts it any more.
+async fn discard(runner: &Runner, run: &RunId, workspace: &Path) -> Result<(), String> {
+    runner.container_gone(run).await;
+    match keeper::ask(runner, workspace, &ToKeeper::Drop { run: run.clone() }).await? {
+        FromKeeper::Dropped => {}
+        _ => return Err(odd()),
+    }
+    let path = workspace.display();
+    overlay::remove(runner, run, workspace)
+        .map_err(|error| format!("the overlay over `{path}` cannot be removed: {error}"))
+}
+
+fn workspaces(runner: &Runner, run: &RunId) -> Result<Vec<PathBuf>, String> {
+    let journal = super::state::locked(&runner.journal);
+    match journal.get(run) {
+        Some(entry) => Ok(entry.begun.workspaces.clone()),
+        None => Err(format!("run {run} never began here; hint: `castoff log` lists runs")),
+    }
+}
+
+/// The paths that lie in a workspace, relative to it; `None` when none of those that were named do.
+fn inside(workspace: &Path, paths: Option<&[PathBuf]>) -> Result<Option<Option<Vec<String>>>, String> {
+    let Some(paths) = paths else { return Ok(Some(None)) };
+    let mut relative = Vec::new();
+    for path in paths.iter().filter_map(|path| path.strip_prefix(workspace).ok()) {
+        let text = path.to_str().ok_or_else(|| format!("`{}` is not UTF-8", path.display()))?;
+        relative.push(text.to_owned());
+    }
+    Ok((!relative.is_empty()).then_some(Some(relative)))
+}
+
+fn odd() -> String {
+    "the keeper gave another answer than the one that was asked for".to_owned()
+}

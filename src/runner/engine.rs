@@ -1,0 +1,154 @@
+//! The connection to the engine: made, watched, made again. While there is none the runner stays up
+//! and says why no run can start.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bollard::{API_DEFAULT_VERSION, Docker};
+
+use super::state::{Engine, Runner};
+use super::{RunnerError, images, reap};
+use crate::domain::ids::Digest;
+use crate::domain::plan::Image;
+use crate::protocol::runner::Readiness;
+
+/// Where the engine listens when nothing else is said.
+const SOCKET: &str = "/var/run/docker.sock";
+/// Longest wait for one answer of the engine, in seconds.
+const ANSWER_S_MAX: u64 = 120;
+/// Between two looks at the engine.
+const LOOK_INTERVAL: Duration = Duration::from_secs(5);
+
+/// Connects to the engine at `host` (`DOCKER_HOST`: a Unix socket) and agrees on a version.
+pub(super) async fn connect(host: Option<&str>) -> Result<Docker, RunnerError> {
+    let path = match host {
+        None | Some("") => SOCKET,
+        Some(host) if host.starts_with('/') => host,
+        Some(host) => host.strip_prefix("unix://").ok_or_else(|| RunnerError::HostForm { host: host.to_owned() })?,
+    };
+    let fault = |source| RunnerError::NoEngine { path: path.to_owned(), source };
+    let docker = Docker::connect_with_unix(path, ANSWER_S_MAX, API_DEFAULT_VERSION).map_err(fault)?;
+    docker.negotiate_version().await.map_err(fault)
+}
+
+/// Keeps the engine connected and `Readiness` true until the runner stops.
+pub(super) async fn supervise(runner: Arc<Runner>) {
+    let mut reaped = false;
+    while !runner.stop.is_cancelled() {
+        match bring_up(&runner, &mut reaped).await {
+            Ok(engine) => {
+                runner.become_ready(engine.clone()).await;
+                watch(&runner, &engine.docker).await;
+            }
+            Err(error) => {
+                tracing::warn!(%error, "no run can start");
+                runner.become_unready(error.to_string());
+                pause(&runner).await;
+            }
+        }
+    }
+}
+
+async fn bring_up(runner: &Runner, reaped: &mut bool) -> Result<Engine, RunnerError> {
+    let docker = connect(runner.places.docker.as_deref()).await?;
+    let (facts, memory_bytes) = facts(&docker).await?;
+    if !*reaped {
+        reap::reap(&docker, &runner.home_label()).await?;
+        *reaped = true;
+    }
+    let mut tell = |text: &str| runner.tell(text);
+    let built = build_programs(&docker, &programs(runner.places.programs.as_deref())?, &runner.home_label()).await?;
+    let base = images::base(&docker, &mut tell).await?;
+    let mut engine =
+        Engine { docker: docker.clone(), built: Built { images: vec![base.clone()], ..built }, facts, memory_bytes };
+    if images::found(&docker).await?.len() < 2 {
+        // Runs in `base` need not wait for the larger image.
+        runner.become_ready(engine.clone()).await;
+    }
+    engine.built.images.push(images::workbench(&docker, &base, &mut tell).await?);
+    Ok(engine)
+}
+
+/// What was built on an engine.
+#[derive(Debug, Clone)]
+pub(super) struct Built {
+    /// The images that a plan can name.
+    pub(super) images: Vec<Image>,
+    /// Id of the probe's image.
+    pub(super) probe: String,
+    /// Id of the keeper's.
+    pub(super) keeper: String,
+    /// The volume with castoff-init.
+    pub(super) init_volume: String,
+    /// The digest of castoff-init.
+    pub(super) init_digest: Digest,
+}
+
+/// The directory of our own programs: beside this one, when nothing else is said.
+pub(super) fn programs(said: Option<&Path>) -> Result<PathBuf, RunnerError> {
+    match said {
+        Some(directory) => Ok(directory.to_owned()),
+        None => {
+            let own = std::fs::read_link("/proc/self/exe").map_err(RunnerError::Own)?;
+            Ok(own.parent().unwrap_or(Path::new("/")).to_owned())
+        }
+    }
+}
+
+async fn build_programs(docker: &Docker, programs: &Path, home: &str) -> Result<Built, RunnerError> {
+    let program = images::program(programs, "castoff-init")?;
+    let init_digest = Digest::of(&program);
+    let probe = images::init(docker, &program).await?;
+    let keeper = images::keeper(docker, &images::program(programs, "castoff")?).await?;
+    let init_volume = images::init_volume(docker, &probe, home).await?;
+    Ok(Built { images: Vec::new(), probe: probe.id, keeper: keeper.id, init_volume, init_digest })
+}
+
+/// Returns when the engine stops to answer, or the runner is to stop.
+async fn watch(runner: &Runner, docker: &Docker) {
+    loop {
+        pause(runner).await;
+        if runner.stop.is_cancelled() {
+            return;
+        }
+        if let Err(error) = docker.ping().await {
+            runner.become_unready(format!("the engine stopped to answer: {error}"));
+            return;
+        }
+    }
+}
+
+async fn pause(runner: &Runner) {
+    tokio::select! {
+        () = runner.stop.cancelled() => {}
+        () = tokio::time::sleep(LOOK_INTERVAL) => {}
+    }
+}
+
+/// What `status` says of the engine, and the memory of its machine.
+async fn facts(docker: &Docker) -> Result<(Vec<(String, String)>, u64), RunnerError> {
+    let info = docker.info().await?;
+    let mut runtimes: Vec<String> = info.runtimes.unwrap_or_default().into_keys().collect();
+    runtimes.sort();
+    let cgroup = info.cgroup_version.map(|version| version.to_string());
+    let memory_bytes = info.mem_total.and_then(|bytes| u64::try_from(bytes).ok()).unwrap_or(u64::MAX);
+    let facts = [
+        ("engine", info.server_version),
+        ("api", Some(docker.client_version().to_string())),
+        ("storage driver", info.driver),
+        ("runtimes", Some(runtimes.join(" "))),
+        ("cgroup version", cgroup),
+        ("kernel", info.kernel_version),
+    ]
+    .into_iter()
+    .filter_map(|(name, value)| value.filter(|text| !text.is_empty()).map(|text| (name.to_owned(), text)))
+    .collect();
+    Ok((facts, memory_bytes))
+}
+
+/// The readiness of a runner that has just begun.
+pub(super) fn starting(files_uid: u32, files_gid: u32) -> Readiness {
+    let problems = vec!["the runner is starting: it connects to the engine and builds the images".to_owned()];
+    Readiness { problems, files_uid, files_gid, ..Readiness::default() }
+}

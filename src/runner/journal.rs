@@ -1,0 +1,200 @@
+//! The runner's journal: which runs ever began, and how those ended that the core has not settled.
+//!
+//! JSON lines in one file, each synced before what it tells is done. Read once, at start; a last line
+//! that a crash tore is dropped. Never holds output or a script. A run that is in it never starts again.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::domain::ids::RunId;
+use crate::domain::run::RunEnd;
+
+/// What the journal knows of a run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Begun {
+    /// When its container claimed the workspaces: nanoseconds since the epoch.
+    pub(super) claimed_ns: u64,
+    /// Its overlay mounts: asked for change sets, diffs, applies and undos.
+    pub(super) workspaces: Vec<PathBuf>,
+}
+
+/// How far a run came.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Entry {
+    /// How it began.
+    pub(super) begun: Begun,
+    /// How it ended, without its changes, until it is settled.
+    pub(super) end: Option<RunEnd>,
+    /// Whether the core has it on record.
+    pub(super) settled: bool,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Line {
+    Begun { run: RunId, begun: Begun },
+    Ended { run: RunId, end: Box<RunEnd> },
+    Settled { run: RunId },
+}
+
+/// The open journal.
+#[derive(Debug)]
+pub(super) struct Journal {
+    file: File,
+    runs: BTreeMap<RunId, Entry>,
+}
+
+impl Journal {
+    /// Opens the journal in `directory`, making both if they are missing.
+    pub(super) fn open(directory: &Path) -> io::Result<Self> {
+        fs::create_dir_all(directory)?;
+        let path = directory.join("runs.jsonl");
+        let text = match fs::read(&path) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+            Err(error) => return Err(error),
+        };
+        let (runs, whole_bytes) = replay(&text)?;
+        let file = OpenOptions::new().create(true).append(true).open(&path)?;
+        file.set_len(whole_bytes as u64)?;
+        file.sync_all()?;
+        File::open(directory)?.sync_all()?;
+        Ok(Self { file, runs })
+    }
+
+    /// What is known of a run.
+    pub(super) fn get(&self, run: &RunId) -> Option<&Entry> {
+        self.runs.get(run)
+    }
+
+    /// Notes that a run begins; `false`, and nothing noted, when it did before.
+    pub(super) fn begin(&mut self, run: &RunId, begun: &Begun) -> io::Result<bool> {
+        if self.runs.contains_key(run) {
+            return Ok(false);
+        }
+        self.append(Line::Begun { run: run.clone(), begun: begun.clone() })?;
+        Ok(true)
+    }
+
+    /// Notes how a run ended, without its changes: the keeper can tell those again.
+    pub(super) fn end(&mut self, run: &RunId, end: &RunEnd) -> io::Result<()> {
+        let end = RunEnd { changes: Vec::new(), ..end.clone() };
+        self.append(Line::Ended { run: run.clone(), end: Box::new(end) })
+    }
+
+    /// Notes that the core has the result on record.
+    pub(super) fn settle(&mut self, run: &RunId) -> io::Result<()> {
+        if self.runs.get(run).is_none_or(|entry| entry.end.is_none()) {
+            return Ok(());
+        }
+        self.append(Line::Settled { run: run.clone() })
+    }
+
+    fn append(&mut self, line: Line) -> io::Result<()> {
+        let mut bytes = serde_json::to_vec(&line)?;
+        bytes.push(b'\n');
+        self.file.write_all(&bytes)?;
+        self.file.sync_data()?;
+        fold(&mut self.runs, line);
+        Ok(())
+    }
+}
+
+/// The runs that `text` tells of, and how many of its bytes are whole lines.
+fn replay(text: &[u8]) -> io::Result<(BTreeMap<RunId, Entry>, usize)> {
+    let mut runs = BTreeMap::new();
+    let mut whole_bytes = 0;
+    for bytes in text.split_inclusive(|byte| *byte == b'\n') {
+        if bytes.last() != Some(&b'\n') {
+            break;
+        }
+        fold(&mut runs, serde_json::from_slice(bytes)?);
+        whole_bytes += bytes.len();
+    }
+    Ok((runs, whole_bytes))
+}
+
+fn fold(runs: &mut BTreeMap<RunId, Entry>, line: Line) {
+    match line {
+        Line::Begun { run, begun } => {
+            runs.insert(run, Entry { begun, end: None, settled: false });
+        }
+        Line::Ended { run, end } => {
+            if let Some(entry) = runs.get_mut(&run) {
+                entry.end = Some(*end);
+            }
+        }
+        Line::Settled { run } => {
+            if let Some(entry) = runs.get_mut(&run) {
+                entry.end = None;
+                entry.settled = true;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::run::{Ending, Usage};
+    use crate::domain::time::Timestamp;
+
+    fn run(number: u8) -> RunId {
+        RunId::from_random([number; 11])
+    }
+
+    fn begun() -> Begun {
+        Begun { claimed_ns: 5, workspaces: vec!["/w".into()] }
+    }
+
+    fn end() -> RunEnd {
+        RunEnd {
+            ending: Ending::Exited { code: 3 },
+            started: Timestamp::from_ms(1),
+            ended: Timestamp::from_ms(2),
+            enforced: None,
+            usage: Usage::default(),
+            changes: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_run_begins_once_for_ever_and_its_end_is_kept_until_it_is_settled() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut journal = Journal::open(directory.path()).unwrap();
+        assert!(journal.begin(&run(1), &begun()).unwrap());
+        assert!(!journal.begin(&run(1), &begun()).unwrap());
+        journal.end(&run(1), &end()).unwrap();
+        drop(journal);
+        let mut journal = Journal::open(directory.path()).unwrap();
+        assert_eq!(journal.get(&run(1)), Some(&Entry { begun: begun(), end: Some(end()), settled: false }));
+        journal.settle(&run(1)).unwrap();
+        drop(journal);
+        let mut journal = Journal::open(directory.path()).unwrap();
+        assert_eq!(journal.get(&run(1)), Some(&Entry { begun: begun(), end: None, settled: true }));
+        assert!(!journal.begin(&run(1), &begun()).unwrap());
+        assert_eq!(journal.get(&run(2)), None);
+    }
+
+    #[test]
+    fn a_journal_that_a_crash_cut_anywhere_opens_and_goes_on() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut journal = Journal::open(directory.path()).unwrap();
+        journal.begin(&run(1), &begun()).unwrap();
+        journal.end(&run(1), &end()).unwrap();
+        drop(journal);
+        let path = directory.path().join("runs.jsonl");
+        let whole = fs::read(&path).unwrap();
+        for cut in 0..whole.len() {
+            fs::write(&path, &whole[..cut]).unwrap();
+            let mut journal = Journal::open(directory.path()).unwrap();
+            assert!(journal.begin(&run(2), &begun()).unwrap(), "{cut}");
+            drop(journal);
+            assert!(Journal::open(directory.path()).unwrap().get(&run(2)).is_some(), "{cut}");
+        }
+    }
+}

@@ -1,0 +1,304 @@
+//! One run: from a plan to its end, and nothing left of it but its overlays.
+//!
+//! ```text
+//!  asked ──check, survey──▶ refused ───────────────────────────────▶ Ended (failed; may be asked again)
+//!    │ journal: begun, for ever
+//!    ▼
+//!  made ─▶ created ─▶ compared ─▶ attached ─▶ started ─▶ confirmed ──the script is sent──▶ live
+//!    └───────┴───────────┴────────────┴──────────┴─ any fault: removed, Ended (failed)      │
+//!                                                                                          │ exit frame,
+//!                                          Ended ◀── changes read ◀── journal: ended ◀──────┘ or the container
+//!                                                       (the container is removed meanwhile)    is dead: lost
+//! ```
+//! INVARIANT: the script reaches a container only after init reported what is in place, and that was
+//! no less than what was asked for.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_bytes::ByteBuf;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use super::attach::{self, Attached};
+use super::disk::Disk;
+use super::harden::Places;
+use super::journal::Begun;
+use super::overlay::Overlay;
+use super::state::{Engine, Link, Live, Runner, locked};
+use super::survey::{self, Survey};
+use super::{changes, check, harden, live, overlay, readback, reap};
+use crate::domain::ids::{Digest, RunId};
+use crate::domain::plan::{Access, Plan};
+use crate::domain::run::{Ending, Enforced, RunEnd, StopCause, Usage};
+use crate::protocol::init::{FromInit, Request, ToInit};
+use crate::protocol::runner::FromRunner;
+
+/// From the start of a container to init's first frame.
+const READY_TIME_MAX: Duration = Duration::from_secs(30);
+
+/// What the core asks for.
+#[derive(Debug)]
+pub(super) struct Order {
+    pub(super) run: RunId,
+    pub(super) plan: Plan,
+    /// The digest that was permitted.
+    pub(super) permitted: Digest,
+    pub(super) stdin: ByteBuf,
+}
+
+/// Runs an order to its end and tells it.
+pub(super) async fn run(runner: Arc<Runner>, order: Order, link: Link) {
+    let run = order.run.clone();
+    let end = match enlist(&runner, &order) {
+        Err(why) => failed(&runner, why),
+        Ok((live, stops)) => {
+            let end = whole(&runner, &order, &link, stops, &live).await;
+            live.over.cancel();
+            if live.removed.is_cancelled() {
+                locked(&runner.live).remove(&run);
+            }
+            end
+        }
+    };
+    link.send(FromRunner::Ended { run, end: Box::new(end) }).await;
+}
+
+fn enlist(runner: &Runner, order: &Order) -> Result<(Live, mpsc::Receiver<StopCause>), String> {
+    let memory_total = runner.memory_bytes();
+    let mut all = locked(&runner.live);
+    if all.contains_key(&order.run) {
+        return Err(format!("run {} is under way", order.run));
+    }
+    let memory_bytes = order.plan.limits.memory_bytes;
+    let promised: u64 = all.values().filter(|live| !live.removed.is_cancelled()).map(|live| live.memory_bytes).sum();
+    if promised.saturating_add(memory_bytes) > memory_total {
+        return Err(
+            "the runs under way may use all memory of the machine; wait for one, or lower `memory` in limits.yaml"
+                .to_owned(),
+        );
+    }
+    let (stops, stopped) = mpsc::channel(8);
+    let live = Live { stops, memory_bytes, over: CancellationToken::new(), removed: CancellationToken::new() };
+    all.insert(order.run.clone(), live.clone());
+    Ok((live, stopped))
+}
+
+/// A run that did not come to start its script.
+fn failed(runner: &Runner, why: String) -> RunEnd {
+    let now = runner.now();
+    let ending = Ending::Failed { why };
+    RunEnd { ending, started: now, ended: now, enforced: None, usage: Usage::default(), changes: Vec::new() }
+}
+
+async fn whole(
+    runner: &Arc<Runner>,
+    order: &Order,
+    link: &Link,
+    stops: mpsc::Receiver<StopCause>,
+    live: &Live,
+) -> RunEnd {
+    let admitted = match admit(runner, order).await {
+        Ok(admitted) => admitted,
+        Err(why) => {
+            live.removed.cancel();
+            return failed(runner, why);
+        }
+    };
+    let begun = admitted.begun.clone();
+    let mut end = begin(runner, order, link, stops, (admitted, live)).await;
+    let noted = locked(&runner.journal).end(&order.run, &end);
+    if let Err(error) = noted {
+        tracing::error!(%error, run = %order.run, "the end of a run could not be noted");
+    }
+    if matches!(end.ending, Ending::Failed { .. }) {
+        live.removed.cancelled().await;
+    }
+    end.changes = changes::read(runner, &order.run, begun.claimed_ns, &begun.workspaces).await;
+    end
+}
+
+/// A run that is noted in the journal.
+struct Admitted {
+    engine: Engine,
+    begun: Begun,
+    survey: Survey,
+}
+
+/// Checks everything, then notes that the run begins. The error is for people.
+async fn admit(runner: &Runner, order: &Order) -> Result<Admitted, String> {
+    let plan = &order.plan;
+    let engine = runner.engine()?;
+    if locked(&runner.journal).get(&order.run).is_some() {
+        return Err(format!("run {} began before and never begins again", order.run));
+    }
+    let rules = runner.rules()?;
+    let survey = survey::survey(runner, &engine, &rules, &plan.person, &plan.mounts).await?;
+    if let Some(unusable) = survey.unusable.first() {
+        return Err(unusable.why.clone());
+    }
+    let allowed = check::Allowed {
+        mounts: rules.mounts_of(&plan.person, &survey::home(runner, &plan.person))?,
+        limits: rules.limits(),
+        images: engine.built.images.clone(),
+        covers: survey.covers.clone(),
+    };
+    check::plan(plan, &order.permitted, &order.stdin, &allowed)?;
+    Disk::look(&runner.state()).map_err(|error| error.to_string())?.room()?;
+    let overlays = plan.mounts.iter().filter(|mount| mount.access == Access::Overlay);
+    let workspaces: Vec<PathBuf> = overlays.map(|mount| mount.path.clone()).collect();
+    let begun = Begun { claimed_ns: (runner.places.clock)(), workspaces };
+    match locked(&runner.journal).begin(&order.run, &begun) {
+        Ok(true) => Ok(Admitted { engine, begun, survey }),
+        Ok(false) => Err(format!("run {} began before and never begins again", order.run)),
+        Err(error) => Err(format!("the runner's journal cannot be written: {error}")),
+    }
+}
+
+async fn begin(
+    runner: &Arc<Runner>,
+    order: &Order,
+    link: &Link,
+    stops: mpsc::Receiver<StopCause>,
+    (admitted, life): (Admitted, &Live),
+) -> RunEnd {
+    let Admitted { engine, survey, .. } = admitted;
+    let mut made = Made::default();
+    let confirmed = confirm(runner, &engine, order, &survey, &mut made).await;
+    let end = match confirmed {
+        Err(why) => failed(runner, why),
+        Ok((attached, enforced)) => {
+            let started = runner.now();
+            let script = live::Script { request: request(order), order, enforced, container: &made.container };
+            live::live(runner, &engine, link, stops, (attached, script, started)).await
+        }
+    };
+    let (runner, run, removed) = (Arc::clone(runner), order.run.clone(), life.clone());
+    runner.tracker.clone().spawn(async move {
+        made.remove(&runner, &engine, &run).await;
+        removed.removed.cancel();
+        if removed.over.is_cancelled() {
+            locked(&runner.live).remove(&run);
+        }
+    });
+    end
+}
+
+fn request(order: &Order) -> ToInit {
+    let plan = &order.plan;
+    ToInit::Run(Request {
+        script: plan.script.as_str().to_owned(),
+        stdin: order.stdin.clone(),
+        env: plan.env.clone().into_iter().collect(),
+        workdir: plan.workdir.to_string_lossy().into_owned(),
+        wall_time_ms: plan.limits.wall_time_ms,
+        output_bytes: plan.limits.output_bytes,
+    })
+}
+
+/// What was made for a run and must go.
+#[derive(Debug, Default)]
+pub(super) struct Made {
+    container: String,
+    volumes: Vec<String>,
+}
+
+impl Made {
+    /// Removes container, volumes and small files; all are tried.
+    async fn remove(&self, runner: &Runner, engine: &Engine, run: &RunId) {
+        let mut faults = Vec::new();
+        if !self.container.is_empty() {
+            faults.extend(reap::remove_container(&engine.docker, &self.container).await.err().map(|e| e.to_string()));
+        }
+        for volume in &self.volumes {
+            faults.extend(reap::remove_volume(&engine.docker, volume).await.err().map(|e| e.to_string()));
+        }
+        faults.extend(overlay::remove_small_files(runner, run).err().map(|e| e.to_string()));
+        for fault in faults {
+            tracing::warn!(%run, fault, "something of a run could not be removed; the next start does");
+        }
+    }
+}
+
+/// Makes the container, starts it, and sees that what is in place is what was asked for.
+async fn confirm(
+    runner: &Runner,
+    engine: &Engine,
+    order: &Order,
+    survey: &Survey,
+    made: &mut Made,
+) -> Result<(Attached, Enforced), String> {
+    let places = places(runner, engine, order, survey, made).await?;
+    let said = |error: bollard::errors::Error| format!("the engine refused the run's container: {error}");
+    let body = harden::run_container(&order.plan, &places).map_err(|error| format!("failed to {error}"))?;
+    let created = engine.docker.create_container(None, body.clone()).await.map_err(said)?;
+    made.container.clone_from(&created.id);
+    let inspected = engine.docker.inspect_container(&created.id, None).await.map_err(said)?;
+    let mut differences = readback::compare(&body, &inspected);
+    differences.extend(created.warnings);
+    refuse(&differences)?;
+    let mut attached = attach::attach(&engine.docker, &created.id).await.map_err(said)?;
+    engine.docker.start_container(&created.id, None).await.map_err(said)?;
+    let ready = match tokio::time::timeout(READY_TIME_MAX, attached.frames.next::<FromInit>()).await {
+        Ok(Ok(Some(FromInit::Ready(ready)))) => ready,
+        Ok(Ok(_)) => return Err(format!("castoff-init ended early: {}", attached.frames.complaint())),
+        Ok(Err(error)) => {
+            return Err(format!("castoff-init said nothing of use: {error} {}", attached.frames.complaint()));
+        }
+        Err(_) => return Err("castoff-init did not get ready in time".to_owned()),
+    };
+    let confirmed = readback::confirm(&order.plan, &places, &engine.built.init_digest, &ready);
+    let enforced = confirmed.map_err(|differences| refuse(&differences).err().unwrap_or_default())?;
+    Ok((attached, Enforced { container: created.id, ..enforced }))
+}
+
+fn refuse(differences: &[String]) -> Result<(), String> {
+    if differences.is_empty() {
+        return Ok(());
+    }
+    Err(format!("the container is not what was asked for, so nothing ran in it: {}", differences.join("; ")))
+}
+
+/// Makes the run's directories, files and volumes.
+async fn places(
+    runner: &Runner,
+    engine: &Engine,
+    order: &Order,
+    survey: &Survey,
+    made: &mut Made,
+) -> Result<Places, String> {
+    let (uid, gid) = runner.files_owner();
+    let disk = |error: std::io::Error| format!("the run's directories cannot be made: {error}");
+    let home = survey::home(runner, &order.plan.person);
+    let files = overlay::make_small_files(runner, &order.run, &order.plan.user_name, &home).map_err(disk)?;
+    let mut overlays = Vec::new();
+    for (mount, probed) in survey.fit.iter().filter(|(mount, _)| mount.access == Access::Overlay) {
+        overlay::make_kept_for(runner, &mount.path).map_err(disk)?;
+        let overlay = overlay::make(runner, &order.run, &mount.path, probed).map_err(disk)?;
+        let name = format!("castoff-{}-{}", order.run, overlays.len());
+        volume(runner, engine, &name, &overlay).await?;
+        made.volumes.push(name.clone());
+        overlays.push((mount.path.clone(), name));
+    }
+    Ok(Places {
+        run: order.run.clone(),
+        home_label: runner.home_label(),
+        init_volume: engine.built.init_volume.clone(),
+        overlays,
+        passwd: files.passwd,
+        group: files.group,
+        hosts: files.hosts,
+        uid,
+        gid,
+        runtime: None,
+    })
+}
+
+async fn volume(runner: &Runner, engine: &Engine, name: &str, overlay: &Overlay) -> Result<(), String> {
+    let Overlay { workspace, upper, work } = overlay;
+    let body = harden::overlay_volume(name, workspace, upper, work, runner.labels());
+    let body = body.map_err(|error| format!("failed to {error}"))?;
+    let made = engine.docker.create_volume(body).await;
+    made.map(|_| ()).map_err(|error| format!("the overlay over `{}` cannot be made: {error}", workspace.display()))
+}

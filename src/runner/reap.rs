@@ -1,0 +1,53 @@
+//! Removes what an earlier life of this installation's runner left with the engine: containers and
+//! volumes that carry its label. Another installation's are never touched.
+
+use std::collections::HashMap;
+
+use bollard::Docker;
+use bollard::errors::Error as EngineError;
+use bollard::query_parameters::{
+    ListContainersOptionsBuilder, ListVolumesOptionsBuilder, RemoveContainerOptionsBuilder, RemoveVolumeOptionsBuilder,
+};
+
+use super::harden::LABEL_HOME;
+
+/// Removes every container and volume of `home`.
+pub(super) async fn reap(docker: &Docker, home: &str) -> Result<(), EngineError> {
+    let ours: HashMap<&str, Vec<String>> = [("label", vec![format!("{LABEL_HOME}={home}")])].into();
+    let options = ListContainersOptionsBuilder::default().all(true).filters(&ours).build();
+    for container in docker.list_containers(Some(options)).await? {
+        if let Some(id) = container.id {
+            tracing::info!(container = id, "removing a container that an earlier runner left");
+            remove_container(docker, &id).await?;
+        }
+    }
+    let options = ListVolumesOptionsBuilder::default().filters(&ours).build();
+    for volume in docker.list_volumes(Some(options)).await?.volumes.unwrap_or_default() {
+        remove_volume(docker, &volume.name).await?;
+    }
+    Ok(())
+}
+
+/// Kills and removes a container; one that is gone already is no error.
+pub(super) async fn remove_container(docker: &Docker, id: &str) -> Result<(), EngineError> {
+    let options = RemoveContainerOptionsBuilder::default().force(true).v(true).build();
+    gone(docker.remove_container(id, Some(options)).await)
+}
+
+/// Removes a volume; one that is gone already is no error.
+pub(super) async fn remove_volume(docker: &Docker, name: &str) -> Result<(), EngineError> {
+    gone(docker.remove_volume(name, Some(RemoveVolumeOptionsBuilder::default().force(true).build())).await)
+}
+
+fn gone(answer: Result<(), EngineError>) -> Result<(), EngineError> {
+    match answer {
+        Err(EngineError::DockerResponseServerError { status_code: 404, .. }) => Ok(()),
+        // Another removal of the same container is under way.
+        Err(EngineError::DockerResponseServerError { status_code: 409, message })
+            if message.contains("already in progress") =>
+        {
+            Ok(())
+        }
+        answer => answer,
+    }
+}

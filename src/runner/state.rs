@@ -1,0 +1,209 @@
+//! What the runner's parts share: the engine, the journal, the probes, the live runs. Owned by one
+//! [`Runner`]; nothing in it survives the process but the journal.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use bollard::Docker;
+use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::engine::Built;
+use super::harden::LABEL_HOME;
+use super::journal::Journal;
+use super::keeper::Keepers;
+use super::rules::{self, Rules};
+use super::{RunnerPlaces, engine, probe};
+use crate::domain::ids::{RunId, WorkspaceId};
+use crate::domain::run::StopCause;
+use crate::domain::time::Timestamp;
+use crate::protocol::init::Probed;
+use crate::protocol::runner::{FromRunner, Readiness};
+
+/// An engine that answers, and what was built on it.
+#[derive(Debug, Clone)]
+pub(super) struct Engine {
+    /// The connection.
+    pub(super) docker: Docker,
+    /// Images and the volume with castoff-init.
+    pub(super) built: Built,
+    /// For `status`.
+    pub(super) facts: Vec<(String, String)>,
+    /// Memory of its machine.
+    pub(super) memory_bytes: u64,
+}
+
+/// A run that is under way, or whose container is being removed.
+#[derive(Debug, Clone)]
+pub(super) struct Live {
+    /// Asks it to stop.
+    pub(super) stops: mpsc::Sender<StopCause>,
+    /// Its memory limit, for the sum over all live runs.
+    pub(super) memory_bytes: u64,
+    /// Cancelled once its end was told.
+    pub(super) over: CancellationToken,
+    /// Cancelled once its container is gone.
+    pub(super) removed: CancellationToken,
+}
+
+/// The shared state.
+#[derive(Debug)]
+pub(super) struct Runner {
+    /// Where everything is.
+    pub(super) places: RunnerPlaces,
+    /// Which runs began.
+    pub(super) journal: Mutex<Journal>,
+    /// Directories that were probed and found fit.
+    pub(super) probes: Mutex<HashMap<PathBuf, Probed>>,
+    /// One keeper for each workspace.
+    pub(super) keepers: Keepers,
+    /// Runs under way.
+    pub(super) live: Mutex<HashMap<RunId, Live>>,
+    /// Every task.
+    pub(super) tracker: TaskTracker,
+    /// The end of the runner.
+    pub(super) stop: CancellationToken,
+    readiness: watch::Sender<Readiness>,
+    news: tokio::sync::broadcast::Sender<String>,
+    engine: Mutex<Option<Engine>>,
+}
+
+/// Locks; a panic elsewhere while it was held leaves nothing half-done here.
+pub(super) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Runner {
+    /// A runner that has not met its engine yet.
+    pub(super) fn new(places: RunnerPlaces, journal: Journal, stop: CancellationToken) -> Self {
+        let (files_uid, files_gid) = rules::kept_files_owner(&places).unwrap_or(rules::FILES_OWNER_DEFAULT);
+        Self {
+            journal: Mutex::new(journal),
+            probes: Mutex::default(),
+            keepers: Keepers::default(),
+            live: Mutex::default(),
+            tracker: TaskTracker::new(),
+            stop,
+            readiness: watch::Sender::new(engine::starting(files_uid, files_gid)),
+            news: tokio::sync::broadcast::Sender::new(64),
+            engine: Mutex::default(),
+            places,
+        }
+    }
+
+    /// The time of the clock.
+    pub(super) fn now(&self) -> Timestamp {
+        Timestamp::from_ms((self.places.clock)() / 1_000_000)
+    }
+
+    /// Value of the label on all that is this installation's.
+    pub(super) fn home_label(&self) -> String {
+        self.places.home.display().to_string()
+    }
+
+    /// The labels of what is this installation's and no run's.
+    pub(super) fn labels(&self) -> HashMap<String, String> {
+        [(LABEL_HOME.to_owned(), self.home_label())].into()
+    }
+
+    /// `state/runner`.
+    pub(super) fn state(&self) -> PathBuf {
+        self.places.home.join("state/runner")
+    }
+
+    /// `state/runner/overlays/WORKSPACE`.
+    pub(super) fn overlays(&self, workspace: &Path) -> PathBuf {
+        self.state().join("overlays").join(WorkspaceId::of(workspace).as_str())
+    }
+
+    /// `state/keeper/WORKSPACE`.
+    pub(super) fn keeper_state(&self, workspace: &Path) -> PathBuf {
+        self.places.home.join("state/keeper").join(WorkspaceId::of(workspace).as_str())
+    }
+
+    /// The engine, or why there is none, for people.
+    pub(super) fn engine(&self) -> Result<Engine, String> {
+        let engine = locked(&self.engine).clone();
+        engine.ok_or_else(|| self.readiness.borrow().problems.join("; "))
+    }
+
+    /// What all runs together may use.
+    pub(super) fn memory_bytes(&self) -> u64 {
+        locked(&self.engine).as_ref().map_or(u64::MAX, |engine| engine.memory_bytes)
+    }
+
+    /// The policy as it is now, or why it cannot be read, for people.
+    pub(super) fn rules(&self) -> Result<Rules, String> {
+        rules::read(&self.places)
+    }
+
+    /// User and group id of people's files.
+    pub(super) fn files_owner(&self) -> (u32, u32) {
+        let readiness = self.readiness.borrow();
+        (readiness.files_uid, readiness.files_gid)
+    }
+
+    /// Follows the readiness.
+    pub(super) fn readiness(&self) -> watch::Receiver<Readiness> {
+        self.readiness.subscribe()
+    }
+
+    /// Follows what the runner is doing.
+    pub(super) fn news(&self) -> tokio::sync::broadcast::Receiver<String> {
+        self.news.subscribe()
+    }
+
+    /// Says what takes long.
+    pub(super) fn tell(&self, text: &str) {
+        tracing::info!("{text}");
+        // Without a connection nobody listens.
+        drop(self.news.send(text.to_owned()));
+    }
+
+    /// The engine answers and everything is built.
+    pub(super) async fn become_ready(&self, engine: Engine) {
+        let (files_uid, files_gid) = probe::files_owner(self, &engine).await;
+        let images = engine.built.images.clone();
+        let facts = engine.facts.clone();
+        *locked(&self.engine) = Some(engine);
+        let ready = Readiness { images, engine: facts, problems: Vec::new(), files_uid, files_gid };
+        self.readiness.send_replace(ready);
+    }
+
+    /// No run can start, and why.
+    pub(super) fn become_unready(&self, problem: String) {
+        *locked(&self.engine) = None;
+        self.readiness.send_modify(|ready| ready.problems = vec![problem]);
+    }
+
+    /// The live run of this id.
+    pub(super) fn live(&self, run: &RunId) -> Option<Live> {
+        locked(&self.live).get(run).cloned()
+    }
+
+    /// Returns once the container of a run is gone.
+    pub(super) async fn container_gone(&self, run: &RunId) {
+        if let Some(live) = self.live(run) {
+            live.removed.cancelled().await;
+        }
+    }
+}
+
+/// The connection that a request came over.
+#[derive(Debug, Clone)]
+pub(super) struct Link {
+    /// To the other side; what is sent after its end is lost.
+    pub(super) out: mpsc::Sender<FromRunner>,
+    /// Cancelled at its end.
+    pub(super) gone: CancellationToken,
+}
+
+impl Link {
+    /// Sends; waits while the other side is slow.
+    pub(super) async fn send(&self, message: FromRunner) {
+        // The end of the connection is noticed by its reader.
+        drop(self.out.send(message).await);
+    }
+}
