@@ -1,3 +1,114 @@
 //! The command line: arguments to requests, answers to text or JSON, outcomes to exit codes.
 
+mod args;
+mod manage;
+pub mod outcome;
 pub mod policy;
+mod run;
+mod serve;
+mod terminal;
+pub mod view;
+
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use crate::control::client::Refused;
+use args::{Arguments, Command, PolicyCommand};
+
+/// Written by `make up` when Castoff lives elsewhere than the default.
+const HOME_NOTE: &str = "/etc/castoff/home";
+/// The default home where it exists or under Compose.
+const HOME_SYSTEM: &str = "/srv/castoff";
+
+/// Parses the arguments, does it, and says what went wrong.
+pub fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let json = arguments.json;
+    match dispatch(arguments) {
+        Ok(code) => ExitCode::from(code),
+        Err(error) => {
+            let refused = error.downcast_ref::<Refused>();
+            let code = refused.map_or(1, |refused| refused.code);
+            let text = if refused.is_some() { error.to_string() } else { format!("{error:#}") };
+            let line = if json {
+                serde_json::json!({ "error": text, "exit_code": code }).to_string()
+            } else {
+                format!("castoff: {text}")
+            };
+            // When standard error is gone too, the exit code still tells.
+            drop(writeln!(std::io::stderr().lock(), "{line}"));
+            ExitCode::from(code)
+        }
+    }
+}
+
+fn dispatch(arguments: Arguments) -> anyhow::Result<u8> {
+    let home = home(arguments.home)?;
+    let config = arguments.config.unwrap_or_else(|| home.join("config"));
+    match arguments.command {
+        Command::Keeper => serve::keeper(),
+        Command::Prepare => serve::prepare(&home, &config),
+        Command::Policy { command } => policy(&home, &config, command, arguments.json),
+        Command::Serve => serve::serve(&home, &config),
+        Command::Runner { health, build_images, child } => {
+            serve::runner(&home, &config, serve::RunnerMode::of(health, build_images, child))
+        }
+        command @ (Command::Run { .. }
+        | Command::Runs { .. }
+        | Command::Logs { .. }
+        | Command::Diff { .. }
+        | Command::Apply { .. }
+        | Command::Drop { .. }
+        | Command::Undo { .. }
+        | Command::Stop { .. }
+        | Command::Approvals
+        | Command::Approve { .. }
+        | Command::Refuse { .. }
+        | Command::Status { .. }
+        | Command::Audit { .. }) => on_one_thread(manage::command(&home, command, arguments.json)),
+    }
+}
+
+/// Runs a client's work: it waits more than it computes.
+fn on_one_thread(work: impl Future<Output = anyhow::Result<u8>>) -> anyhow::Result<u8> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let code = runtime.block_on(work);
+    // A read from the terminal that nobody waits for any more must not hold us up.
+    runtime.shutdown_background();
+    code
+}
+
+/// Where Castoff lives: `--home`, else what `make up` noted, else the default.
+fn home(given: Option<PathBuf>) -> anyhow::Result<PathBuf> {
+    if let Some(home) = given {
+        return Ok(std::path::absolute(home)?);
+    }
+    if let Ok(note) = std::fs::read_to_string(HOME_NOTE) {
+        return Ok(PathBuf::from(note.trim()));
+    }
+    if Path::new(HOME_SYSTEM).is_dir() {
+        return Ok(PathBuf::from(HOME_SYSTEM));
+    }
+    match std::env::home_dir() {
+        Some(home) => Ok(home.join(".castoff")),
+        None => Ok(PathBuf::from(HOME_SYSTEM)),
+    }
+}
+
+fn policy(home: &Path, config: &Path, command: PolicyCommand, json: bool) -> anyhow::Result<u8> {
+    let mut out = std::io::stdout().lock();
+    match command {
+        PolicyCommand::Explain { user, batch: true, .. } => {
+            policy::explain_batch(config, home, user.as_deref(), std::io::stdin().lock(), &mut out)
+        }
+        PolicyCommand::Explain { user, batch: false, script } => {
+            policy::explain(config, home, user.as_deref(), json, &run::script(&script)?, &mut out)
+        }
+        PolicyCommand::Check { directory } => {
+            policy::check(directory.as_deref().unwrap_or(config), home, json, &mut out)
+        }
+    }
+}

@@ -8,8 +8,10 @@
 //!  probe   one path, read-only
 //! ```
 
+mod paths;
+
 use std::collections::HashMap;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
 use bollard::models::{
     ContainerCreateBody, HealthConfig, HostConfig, HostConfigCgroupnsModeEnum, HostConfigLogConfig, Mount,
@@ -17,6 +19,7 @@ use bollard::models::{
     RestartPolicyNameEnum, VolumeCreateRequest,
 };
 
+use self::paths::{normal, path_fits, refused, text};
 use super::seccomp;
 use crate::domain::ids::RunId;
 use crate::domain::limits::Limits;
@@ -49,12 +52,6 @@ const SEARCH_PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bi
 const TMP_INODES: u32 = 131_072;
 const CPU_SHARES: i64 = 256;
 const NANO_PER_MILLI: i64 = 1_000_000;
-
-/// No mount may be one of these, lie in one, or hold one.
-const CLOSED: &[&str] =
-    &["/proc", "/sys", "/dev", "/castoff", "/run", "/var/run", "/var/lib/docker", "/var/lib/containerd"];
-/// No mount may be one of these: the image's own.
-const SYSTEM: &[&str] = &["/bin", "/boot", "/etc", "/lib", "/lib32", "/lib64", "/sbin", "/tmp", "/usr", "/var"];
 
 /// What the runner made for one run.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -382,30 +379,5 @@ fn volume(target: &Path, name: &str, read_only: bool) -> Result<Mount, HardenErr
     })
 }
 
-fn path_fits(path: &Path) -> Result<(), HardenError> {
-    normal(path)?;
-    let closed = |other: &&str| path.starts_with(other) || Path::new(other).starts_with(path);
-    if CLOSED.iter().any(|other| closed(&other)) {
-        return Err(refused(path, "the system's own directories are never mounted"));
-    }
-    if SYSTEM.iter().any(|other| path == Path::new(other)) {
-        return Err(refused(path, "it would hide the image's programs"));
-    }
-    Ok(())
-}
-
-fn normal(path: &Path) -> Result<(), HardenError> {
-    let plain = path.components().all(|part| matches!(part, Component::RootDir | Component::Normal(_)));
-    // Components swallow `/./`, `//` and a slash at the end.
-    let same = path.components().as_path() == path && path.components().collect::<PathBuf>().as_os_str() == path;
-    if path.is_absolute() && plain && same { Ok(()) } else { Err(refused(path, "it is not an absolute, plain path")) }
-}
-
-fn text(path: &Path) -> Result<String, HardenError> {
-    let text = path.to_str().filter(|text| !text.contains(['\0', '\n']));
-    text.map(str::to_owned).ok_or_else(|| refused(path, "the engine takes only UTF-8 paths of one line"))
-}
-
-fn refused(path: &Path, why: &'static str) -> HardenError {
-    HardenError::Path { path: path.to_owned(), why }
-}
+#[cfg(test)]
+mod tests;

@@ -4,6 +4,8 @@
 //! Older engines drop fields that they do not know without a word, so the first comparison is of
 //! everything; and what the engine stored is an intention, so the second one counts.
 
+mod confirm;
+
 use std::collections::BTreeSet;
 
 use bollard::models::{ContainerCreateBody, ContainerInspectResponse, SystemInfo};
@@ -14,9 +16,6 @@ use crate::domain::ids::Digest;
 use crate::domain::plan::Plan;
 use crate::domain::run::Enforced;
 use crate::protocol::init::Ready;
-
-#[path = "confirm.rs"]
-mod confirm;
 
 /// Paths that must be hidden, whatever the engine's version.
 const MASKED: &[&str] = &["/proc/kcore", "/proc/keys", "/proc/timer_list", "/sys/firmware"];
@@ -179,56 +178,4 @@ fn short(value: &Value) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use bollard::models::{ContainerConfig, HostConfig};
-
-    use super::*;
-
-    fn check(change: fn(&mut ContainerConfig, &mut HostConfig), expected: &[&str]) {
-        let asked = ContainerCreateBody {
-            image: Some("sha256:1".to_owned()),
-            env: Some(vec!["PATH=/bin".to_owned()]),
-            host_config: Some(HostConfig { memory: Some(5), readonly_rootfs: Some(true), ..HostConfig::default() }),
-            ..ContainerCreateBody::default()
-        };
-        let mut config = ContainerConfig {
-            image: asked.image.clone(),
-            env: Some(vec!["PATH=/bin".to_owned(), "LANG=C".to_owned()]),
-            tty: Some(false),
-            ..ContainerConfig::default()
-        };
-        let paths = |paths: &[&str]| Some(paths.iter().map(|path| (*path).to_owned()).collect());
-        let mut host = asked.host_config.clone().unwrap();
-        host.masked_paths = paths(MASKED);
-        host.readonly_paths = paths(READ_ONLY);
-        change(&mut config, &mut host);
-        let got = ContainerInspectResponse {
-            image: asked.image.clone(),
-            config: Some(config),
-            host_config: Some(host),
-            ..ContainerInspectResponse::default()
-        };
-        assert_eq!(compare(&asked, &got), expected);
-    }
-
-    #[test]
-    fn a_field_that_the_engine_dropped_or_added_is_a_difference() {
-        check(|_, _| {}, &[]);
-        check(|_, host| host.memory = None, &["Memory is null and not 5"]);
-        check(|_, host| host.privileged = Some(true), &["Privileged is true and not null"]);
-        check(
-            |_, host| host.masked_paths = None,
-            &[
-                "MaskedPaths lacks /proc/kcore",
-                "MaskedPaths lacks /proc/keys",
-                "MaskedPaths lacks /proc/timer_list",
-                "MaskedPaths lacks /sys/firmware",
-            ],
-        );
-        check(|_, host| host.network_mode = Some("host".to_owned()), &["NetworkMode is \"host\""]);
-        check(
-            |config, _| config.env = Some(vec!["PATH=/bin".to_owned(), "LD_PRELOAD=x".to_owned()]),
-            &["Env has LD_PRELOAD=x"],
-        );
-    }
-}
+mod tests;

@@ -69,12 +69,19 @@ impl Check<'_> {
         self.require(ready.gids == [places.gid; 4], || format!("group ids are {:?}", ready.gids));
         let groups = ready.groups.iter().all(|group| *group == places.gid);
         self.require(groups, || format!("supplementary groups are {:?}", ready.groups));
-        self.require(ready.capabilities == [0; 5], || format!("capabilities are {:x?}", ready.capabilities));
-        self.require(ready.no_new_privs, || "a program could gain privileges (no_new_privs is off)".to_owned());
+        // gVisor shows no ambient set, and no no_new_privs.
+        let sets = ready.capabilities.iter().take(if self.user_kernel { 4 } else { 5 });
+        let none = sets.copied().all(|set| set == 0);
+        self.require(none, || format!("capabilities are {:x?}", ready.capabilities));
+        let sealed = ready.no_new_privs || self.user_kernel;
+        self.require(sealed, || "a program could gain privileges (no_new_privs is off)".to_owned());
         self.require(ready.not_dumpable, || "castoff-init could be read by the script (dumpable)".to_owned());
         self.require(ready.hostname == HOSTNAME, || format!("the host name is `{}`", ready.hostname));
         if self.user_kernel {
-            self.missing.push("the seccomp filter is gVisor's own".to_owned());
+            self.missing.push(
+                "seccomp filter, no_new_privs and limits are kept by gVisor, and could not be read back from inside"
+                    .to_owned(),
+            );
         } else {
             self.require(ready.seccomp == 2, || "there is no seccomp filter".to_owned());
         }
@@ -101,8 +108,9 @@ impl Check<'_> {
         let mut expected = vec!["/".to_owned(), INIT_DIR.to_owned(), "/tmp".to_owned()];
         self.mount("/", "the root is read-only", |mount| option(mount, "ro"));
         self.mount(INIT_DIR, "castoff-init's directory is read-only", |mount| option(mount, "ro"));
-        self.mount("/tmp", "/tmp is a tmpfs without devices and set-user-id", |mount| {
-            mount.fs_type == "tmpfs" && option(mount, "nosuid") && option(mount, "nodev")
+        let user_kernel = self.user_kernel;
+        self.mount("/tmp", "it is a tmpfs without devices and set-user-id", |mount| {
+            mount.fs_type == "tmpfs" && (user_kernel || option(mount, "nosuid") && option(mount, "nodev"))
         });
         let files = [("/etc/passwd", &places.passwd), ("/etc/group", &places.group), ("/etc/hosts", &places.hosts)];
         for (target, source) in files {
@@ -111,7 +119,6 @@ impl Check<'_> {
                 option(mount, "ro") && is_of(mount, source)
             });
         }
-        let user_kernel = self.user_kernel;
         for mount in &plan.mounts {
             let target = mount.path.to_string_lossy().into_owned();
             match mount.access {
@@ -144,8 +151,9 @@ impl Check<'_> {
     /// The last mount at `target` is what the run sees.
     fn mount(&mut self, target: &str, claim: &str, holds: impl Fn(&MountInfo) -> bool) {
         let found = self.ready.mounts.iter().rfind(|mount| mount.target == target);
-        let private = found.is_some_and(|mount| mount.propagation.is_empty() || target == "/");
-        self.require(found.is_some_and(&holds) && private, || {
+        // The engine makes volumes slaves of the host: what is mounted in a run does not get out.
+        let inward = found.is_some_and(|mount| !mount.propagation.contains("shared:"));
+        self.require(found.is_some_and(&holds) && inward, || {
             let seen = found.map_or_else(|| "there is no mount".to_owned(), line);
             format!("mount `{target}`: not so that {claim}: {seen}")
         });
@@ -176,6 +184,9 @@ impl Check<'_> {
     }
 
     fn cgroup(&mut self, plan: &Plan) {
+        if self.user_kernel {
+            return;
+        }
         let limits = &plan.limits;
         // The kernel rounds down to pages.
         let memory = limits.memory_bytes & !4095;
@@ -209,7 +220,8 @@ fn option(mount: &MountInfo, name: &str) -> bool {
 /// Whether a bind shows `source`. Its root is relative to its own file system, so it ends in the
 /// same name, or is `/` where a file system is mounted there; a symlink's target ends in another.
 fn is_of(mount: &MountInfo, source: &Path) -> bool {
-    mount.root == "/" || Path::new(&mount.root).file_name() == source.file_name()
+    let same_name = mount.root == "/" || Path::new(&mount.root).file_name() == source.file_name();
+    same_name && mount.propagation.is_empty()
 }
 
 fn is_overlay(mount: &MountInfo, lower: &str) -> bool {
@@ -222,6 +234,11 @@ fn of_the_engine(mount: &MountInfo) -> bool {
         return true;
     }
     let target = Path::new(&mount.target);
+    // crun hides a directory of /proc or /sys with one of its own.
+    let masked = mount.root.ends_with("/.empty-directory") && option(mount, "ro");
+    if masked && (target.starts_with("/proc") || target.starts_with("/sys")) {
+        return true;
+    }
     let kinds = ENGINE.iter().find(|(start, _)| target.starts_with(start)).map(|(_, kinds)| *kinds);
     kinds.is_some_and(|kinds| kinds.contains(&mount.fs_type.as_str()))
 }

@@ -1,0 +1,188 @@
+//! The arguments, as `--help` shows them.
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand, ValueEnum};
+
+use crate::domain::plan::Review;
+
+/// Castoff: run commands in fresh containers, review what they change, take it back.
+#[derive(Debug, Parser)]
+#[command(version, max_term_width = 100)]
+pub(super) struct Arguments {
+    /// Castoff's home directory [default: /srv/castoff where it exists, else ~/.castoff]
+    #[arg(long, global = true, env = "CASTOFF_HOME", value_name = "DIR")]
+    pub(super) home: Option<PathBuf>,
+    /// The policy's directory [default: HOME/config]
+    #[arg(long, global = true, env = "CASTOFF_CONFIG", value_name = "DIR")]
+    pub(super) config: Option<PathBuf>,
+    /// Answer in JSON
+    #[arg(long, global = true)]
+    pub(super) json: bool,
+    #[command(subcommand)]
+    pub(super) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Run a script in a fresh container
+    ///
+    /// Exit codes: the script's own; 125 refused, or changes discarded; 75 waiting for an approval, or
+    /// changes held; 73 conflict; 124 timed out; 130 stopped; 69 no Docker; 65 bad input.
+    Run {
+        /// Judge with this person's rights (owner only)
+        #[arg(long, value_name = "ID")]
+        user: Option<String>,
+        /// Which changes wait for a review
+        #[arg(long, value_name = "WHICH")]
+        review: Option<ReviewChoice>,
+        /// Answer yes to everything that you could answer at the prompt
+        #[arg(long)]
+        yes: bool,
+        /// The script: one argument is its text, several are words
+        #[arg(required = true, trailing_var_arg = true)]
+        script: Vec<String>,
+    },
+    /// List runs, newest first
+    Runs {
+        /// How many
+        #[arg(long, short = 'n', default_value_t = 20)]
+        limit: usize,
+    },
+    /// Show a run's output
+    Logs {
+        /// The run's id, or its beginning
+        run: String,
+        /// Go on until the run is over
+        #[arg(long, short)]
+        follow: bool,
+    },
+    /// Show what a run changed, as a unified diff
+    Diff {
+        /// The run's id, or its beginning
+        run: String,
+    },
+    /// Land held changes
+    Apply {
+        /// The run's id, or its beginning
+        run: String,
+        /// Only these paths
+        paths: Vec<PathBuf>,
+    },
+    /// Forget held changes
+    Drop {
+        /// The run's id, or its beginning
+        run: String,
+    },
+    /// Take back what a run changed
+    Undo {
+        /// The run's id (or its beginning), or its turn's
+        run: String,
+    },
+    /// Stop a run
+    Stop {
+        /// The run's id, or its beginning
+        run: String,
+    },
+    /// List open questions
+    Approvals,
+    /// Answer yes
+    Approve {
+        /// The question's id or its run's, or the beginning of one
+        id: String,
+    },
+    /// Answer no
+    Refuse {
+        /// The question's id or its run's, or the beginning of one
+        id: String,
+    },
+    /// Say how Castoff is doing
+    Status {
+        /// Say nothing; exit 0 when a run could start
+        #[arg(long)]
+        health: bool,
+    },
+    /// Read the audit log
+    Audit {
+        #[command(subcommand)]
+        command: AuditCommand,
+    },
+    /// Question the policy; needs no daemon and no Docker
+    Policy {
+        #[command(subcommand)]
+        command: PolicyCommand,
+    },
+    /// Run the core (and, but under Compose, the runner)
+    Serve,
+    /// Make the home directory's places, and a configuration if there is none
+    Prepare,
+    /// Run the runner
+    #[command(hide = true)]
+    Runner {
+        /// Exit 0 when a run could start
+        #[arg(long)]
+        health: bool,
+        /// Build the images and end
+        #[arg(long)]
+        build_images: bool,
+        /// End when standard input ends
+        #[arg(long)]
+        child: bool,
+    },
+    /// Keep one workspace
+    #[command(hide = true)]
+    Keeper,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(super) enum ReviewChoice {
+    /// None (never looser than the policy)
+    Never,
+    /// Deletions, bulk changes, files that the host would obey
+    Risky,
+    /// All
+    Changes,
+}
+
+impl From<ReviewChoice> for Review {
+    fn from(choice: ReviewChoice) -> Self {
+        match choice {
+            ReviewChoice::Never => Self::Never,
+            ReviewChoice::Risky => Self::Risky,
+            ReviewChoice::Changes => Self::Changes,
+        }
+    }
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum AuditCommand {
+    /// Check every entry against the chain
+    Verify,
+    /// List entries, newest first
+    List {
+        /// How many
+        #[arg(long, short = 'n', default_value_t = 50)]
+        limit: usize,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum PolicyCommand {
+    /// Say how a script would be judged, and why
+    Explain {
+        /// For this person
+        #[arg(long, value_name = "ID")]
+        user: Option<String>,
+        /// Read JSON lines {"id":…,"input":SCRIPT} from standard input
+        #[arg(long)]
+        batch: bool,
+        /// The script: one argument is its text, several are words
+        #[arg(required_unless_present = "batch", trailing_var_arg = true)]
+        script: Vec<String>,
+    },
+    /// Load a policy and say what is wrong with it
+    Check {
+        /// Its directory
+        directory: Option<PathBuf>,
+    },
+}

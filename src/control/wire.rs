@@ -1,0 +1,138 @@
+//! Requests and answers of the control socket, as JSON. Private to our own client and server: scripts
+//! use the command line's `--json`.
+
+use serde::{Deserialize, Serialize};
+
+use crate::domain::plan::Review;
+use crate::domain::record::{ApprovalRecord, RunRecord};
+use crate::domain::run::Stream;
+use crate::protocol::runner::Readiness;
+
+/// `POST /runs`: run a script. Answered by a stream of [`Line`]s.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RunRequest {
+    /// Shell text.
+    pub script: String,
+    /// Standard input, base64.
+    pub stdin: Option<String>,
+    /// Where the caller stands.
+    pub workdir: Option<String>,
+    /// With whose rights to judge; only the owner may say.
+    pub user: Option<String>,
+    /// Which changes wait.
+    pub review: Option<Review>,
+    /// Answer yes to what the caller could answer.
+    pub yes: bool,
+}
+
+/// A line of the answer to `POST /runs` and `GET /runs/ID/follow`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Line {
+    /// The run as it now stands, and whether the caller may answer its open question.
+    Run {
+        /// The run.
+        record: Box<RunRecord>,
+        /// Whether this caller may answer.
+        may_answer: bool,
+        /// The home of the run's person on the host.
+        home: String,
+    },
+    /// Output, base64.
+    Output {
+        /// Which stream.
+        stream: Stream,
+        /// The bytes.
+        bytes: String,
+    },
+    /// What a wait is for.
+    Progress(String),
+    /// A wish came to nothing.
+    Declined(String),
+}
+
+/// `POST /approvals/ID`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Answer {
+    /// Yes or no.
+    pub yes: bool,
+}
+
+/// `POST /runs/ID/apply`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Apply {
+    /// Absolute paths; `None` for all.
+    pub paths: Option<Vec<String>>,
+}
+
+/// `GET /status`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Status {
+    /// Castoff's version.
+    pub version: String,
+    /// Who the caller is to Castoff.
+    pub person: String,
+    /// The caller's home on the host.
+    pub home: String,
+    /// What the runner can do; `None` while it is not connected.
+    pub runner: Option<Readiness>,
+    /// Runs in their containers.
+    pub live: usize,
+    /// Runs that wait for their person's live one.
+    pub queued: usize,
+    /// Open questions that the caller sees.
+    pub questions: usize,
+    /// Audit entries on record.
+    pub audit_entries: u64,
+}
+
+/// `GET /approvals`: an open question and its run.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Question {
+    /// The question.
+    pub approval: ApprovalRecord,
+    /// The run it is about.
+    pub run: RunRecord,
+}
+
+/// An entry of `GET /audit`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct AuditLine {
+    /// Its place in the chain.
+    pub seq: u64,
+    /// Milliseconds since the epoch.
+    pub at_ms: u64,
+    /// What happened.
+    pub what: String,
+    /// Who did it, while that is known.
+    pub person: Option<String>,
+    /// The run it is about.
+    pub run: Option<String>,
+    /// Details.
+    pub detail: serde_json::Value,
+}
+
+/// `GET /audit/verify`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Verified {
+    /// Whether every entry is as it was written.
+    pub intact: bool,
+    /// How many were read.
+    pub entries: u64,
+    /// Hash of the last one.
+    pub head: Option<String>,
+    /// What is wrong, when something is.
+    pub broken: Option<String>,
+}
+
+/// A refusal of a request.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Failure {
+    /// The exit code of the command.
+    pub code: u8,
+    /// Why, for people.
+    pub why: String,
+}

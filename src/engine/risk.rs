@@ -1,0 +1,179 @@
+//! Which changes are risky, and why: a function of the change sets alone.
+
+use std::path::Path;
+
+use crate::domain::change::{Change, ChangeKind, ChangeSet, NodeKind};
+use crate::domain::plan::Review;
+
+/// More changed paths than this are a bulk change.
+pub const BULK_PATHS: usize = 100;
+
+/// Names of files that other programs of the host run or obey.
+const OBEYED_NAMES: &[&str] = &[
+    ".bashrc",
+    ".bash_profile",
+    ".bash_login",
+    ".bash_logout",
+    ".bash_aliases",
+    ".profile",
+    ".zshrc",
+    ".zshenv",
+    ".zprofile",
+    ".zlogin",
+    ".inputrc",
+    ".envrc",
+    ".npmrc",
+    ".netrc",
+    ".pypirc",
+    ".gitconfig",
+    ".gitmodules",
+    ".vimrc",
+    ".exrc",
+    ".tmux.conf",
+    ".xinitrc",
+    ".xprofile",
+    ".xsessionrc",
+    ".pam_environment",
+    ".mcp.json",
+    "authorized_keys",
+    "crontab",
+    ".gitlab-ci.yml",
+    ".travis.yml",
+    "Jenkinsfile",
+    "config.fish",
+];
+
+/// Directories (by the end of their path) whose files other programs of the host run or obey.
+const OBEYED_DIRECTORIES: &[&str] = &[
+    ".git/hooks",
+    ".ssh",
+    ".config/autostart",
+    ".config/systemd",
+    ".config/fish",
+    ".config/environment.d",
+    ".github/workflows",
+    ".circleci",
+    ".vscode",
+    ".idea",
+    ".claude",
+    ".husky",
+    ".local/share/applications",
+    ".local/bin",
+];
+
+/// Directories that programs fill and empty by themselves.
+const CACHES: &[&str] =
+    &[".git", "node_modules", "target", ".venv", "__pycache__", ".cache", ".pytest_cache", ".mypy_cache", ".npm"];
+
+/// Why these changes must wait for a person under `review`; empty when they may land.
+pub fn reasons(sets: &[ChangeSet], review: Review) -> Vec<String> {
+    let changes = || sets.iter().flat_map(|set| &set.changes);
+    if changes().next().is_none() {
+        return Vec::new();
+    }
+    match review {
+        Review::Never => Vec::new(),
+        Review::Changes => vec!["every change is reviewed here".to_owned()],
+        Review::Risky => {
+            let mut reasons = Vec::new();
+            let obeyed = changes().filter(|change| is_obeyed(&change.path)).map(|change| change.path.clone());
+            reasons.extend(named("the host would obey", obeyed));
+            let watched = || changes().filter(|change| !is_cache(&change.path));
+            let gone = watched().filter(|change| loses_files(change)).map(|change| change.path.clone());
+            reasons.extend(named("deletes", gone));
+            let count = watched().count();
+            if count > BULK_PATHS {
+                reasons.push(format!("changes {count} paths at once"));
+            }
+            reasons
+        }
+    }
+}
+
+/// One reason for all of `paths`, the first few by name; `None` when there are none.
+fn named(what: &str, paths: impl Iterator<Item = String>) -> Option<String> {
+    const SHOWN: usize = 5;
+    let paths: Vec<String> = paths.collect();
+    let shown = paths.iter().take(SHOWN).map(|path| format!("`{path}`")).collect::<Vec<_>>().join(", ");
+    let more = paths.len().saturating_sub(SHOWN);
+    match (paths.is_empty(), more) {
+        (true, _) => None,
+        (false, 0) => Some(format!("{what} {shown}")),
+        (false, _) => Some(format!("{what} {shown} and {more} more")),
+    }
+}
+
+/// Whether something that was there is gone afterwards: deleted, or replaced by another type.
+fn loses_files(change: &Change) -> bool {
+    match change.kind() {
+        ChangeKind::Added => false,
+        ChangeKind::Deleted => true,
+        ChangeKind::Modified => {
+            let type_of = |kind: &NodeKind| std::mem::discriminant(kind);
+            change.before.as_ref().map(|node| type_of(&node.kind))
+                != change.after.as_ref().map(|node| type_of(&node.kind))
+        }
+    }
+}
+
+fn is_obeyed(path: &str) -> bool {
+    let path = Path::new(path);
+    let named = path.file_name().and_then(|name| name.to_str()).is_some_and(|name| {
+        OBEYED_NAMES.contains(&name) || Path::new(name).extension().is_some_and(|extension| extension == "desktop")
+    });
+    named
+        || path.ends_with(".git/config")
+        || path.ancestors().any(|directory| OBEYED_DIRECTORIES.iter().any(|end| directory.ends_with(end)))
+}
+
+fn is_cache(path: &str) -> bool {
+    Path::new(path).components().any(|part| part.as_os_str().to_str().is_some_and(|name| CACHES.contains(&name)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::change::Node;
+
+    fn file() -> Option<Node> {
+        Some(Node { kind: NodeKind::File { bytes: 1 }, mode: 0o644 })
+    }
+
+    fn check(path: &str, before: Option<Node>, after: Option<Node>, review: Review, waits: bool) {
+        let change = Change { path: path.to_owned(), before, after };
+        let set = ChangeSet { workspace: "/w".into(), changes: vec![change], refused: vec![] };
+        assert_eq!(!reasons(&[set], review).is_empty(), waits, "{path} {review:?}");
+    }
+
+    #[test]
+    fn deletions_and_what_the_host_obeys_wait_and_the_rest_lands() {
+        check("a.txt", None, file(), Review::Risky, false);
+        check("a.txt", file(), file(), Review::Risky, false);
+        check("a.txt", file(), None, Review::Risky, true);
+        check(
+            "a.txt",
+            file(),
+            Some(Node { kind: NodeKind::Directory { entries: 0 }, mode: 0o755 }),
+            Review::Risky,
+            true,
+        );
+        check("a.txt", file(), None, Review::Never, false);
+        check("a.txt", None, file(), Review::Changes, true);
+        check("node_modules/x/index.js", file(), None, Review::Risky, false);
+        check(".git/index", file(), None, Review::Risky, false);
+        for obeyed in
+            [".git/hooks/post-checkout", ".git/config", ".bashrc", "sub/.envrc", ".ssh/authorized_keys", "x.desktop"]
+        {
+            check(obeyed, None, file(), Review::Risky, true);
+        }
+    }
+
+    #[test]
+    fn many_changes_at_once_wait() {
+        let change = |number: usize| Change { path: format!("f{number}"), before: None, after: file() };
+        let set =
+            |count| ChangeSet { workspace: "/w".into(), changes: (0..count).map(change).collect(), refused: vec![] };
+        assert!(reasons(&[set(BULK_PATHS)], Review::Risky).is_empty());
+        assert!(!reasons(&[set(BULK_PATHS + 1)], Review::Risky).is_empty());
+    }
+}

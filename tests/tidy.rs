@@ -1,0 +1,117 @@
+//! The house checks itself: which module may use which, how long a file may be, and that each says
+//! what it is.
+#![cfg(test)]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Longest source file, in lines.
+const LINES_MAX: usize = 400;
+
+/// What each module of ours may import. `domain` imports nothing of ours.
+const EDGES: &[(&str, &[&str])] = &[
+    ("domain", &[]),
+    ("protocol", &["domain"]),
+    ("policy", &["domain"]),
+    ("engine", &["domain", "policy", "protocol"]),
+    ("audit", &["domain"]),
+    ("secrets", &["domain"]),
+    ("store", &["domain", "secrets", "audit"]),
+    ("config", &["domain", "policy"]),
+    ("init", &["domain", "protocol"]),
+    ("keeper", &["domain", "protocol", "init"]),
+    ("runner", &["domain", "protocol", "config", "policy"]),
+    ("runtime", &["domain", "protocol", "policy", "engine", "config", "store"]),
+    ("control", &["domain", "protocol", "policy", "engine", "store", "runtime"]),
+    ("cli", &["domain", "protocol", "policy", "engine", "config", "store", "runtime", "control", "runner", "keeper"]),
+];
+
+/// Crates that only one part may use.
+const OWNED: &[(&str, &[&str])] = &[
+    ("redb::", &["store"]),
+    ("bollard::", &["runner"]),
+    ("brush_parser::", &["policy"]),
+    ("axum::", &["control"]),
+    ("chacha20poly1305::", &["secrets"]),
+];
+
+fn sources(directory: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(directory).expect("src is readable") {
+        let path = entry.expect("src is readable").path();
+        if path.is_dir() {
+            found.extend(sources(&path));
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            found.push(path);
+        }
+    }
+    found
+}
+
+fn each(check: impl Fn(&str, &Path, &str) -> Vec<String>) {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let found = sources(&root);
+    assert!(found.len() > 40, "the sources were not found below {}", root.display());
+    let mut wrong = Vec::new();
+    for path in found {
+        let text = fs::read_to_string(&path).expect("a source is readable");
+        let inside = path.strip_prefix(&root).expect("it is below src").to_path_buf();
+        let module = inside.components().next().expect("it has a name").as_os_str().to_string_lossy().into_owned();
+        wrong.extend(check(&module, &inside, &text));
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn modules_import_only_what_the_picture_allows() {
+    each(|module, path, text| {
+        let Some((_, allowed)) = EDGES.iter().find(|(name, _)| *name == module) else { return Vec::new() };
+        let used = text.match_indices("crate::").filter_map(|(at, prefix)| {
+            let rest = &text[at + prefix.len()..];
+            let name: String = rest.chars().take_while(|c| c.is_ascii_lowercase() || *c == '_').collect();
+            EDGES.iter().any(|(known, _)| *known == name).then_some(name)
+        });
+        used.filter(|name| name != module && !allowed.contains(&name.as_str()))
+            .map(|name| format!("{}: {module} must not use {name}", path.display()))
+            .collect()
+    });
+}
+
+#[test]
+fn a_crate_with_an_owner_is_used_by_its_owner_alone() {
+    each(|module, path, text| {
+        OWNED
+            .iter()
+            .filter(|(prefix, owners)| text.contains(prefix) && !owners.contains(&module))
+            .map(|(prefix, _)| format!("{}: {prefix} is not for {module}", path.display()))
+            .collect()
+    });
+}
+
+#[test]
+fn pure_parts_know_no_async_clock_disk_or_network() {
+    each(|module, path, text| {
+        let banned = ["tokio::", "std::fs", "std::net", "std::time::Instant", "SystemTime", "rustix::"];
+        let pure = ["domain", "policy", "engine"].contains(&module);
+        banned
+            .iter()
+            .filter(|name| pure && text.contains(**name))
+            .map(|name| format!("{}: {module} must not use {name}", path.display()))
+            .collect()
+    });
+}
+
+#[test]
+fn every_file_says_what_it_is_and_stays_short() {
+    each(|_, path, text| {
+        let mut wrong = Vec::new();
+        if !text.starts_with("//!") {
+            wrong.push(format!("{}: does not open with what it is", path.display()));
+        }
+        let lines = text.lines().count();
+        if lines > LINES_MAX {
+            wrong.push(format!("{}: {lines} lines, at most {LINES_MAX}", path.display()));
+        }
+        wrong
+    });
+}
