@@ -9,7 +9,8 @@ use crate::domain::ids::RunId;
 use super::files::{Seen, SeenKind, Tree, copy, digest};
 use super::journal::{Entry, Outcome, RunState, Verb};
 use super::land::{Source, land, stamp};
-use super::scan::{Item, is_at_or_below};
+use super::paths::is_at_or_below;
+use super::scan::Item;
 use super::step::{Step, Thing, ThingKind};
 use super::work::Keeper;
 use super::{KeeperError, cut, diff};
@@ -116,7 +117,7 @@ impl Keeper {
             .map_err(journal())?;
         self.remember(&outcome);
         cut::point()?;
-        self.empty_landed(run, batch, steps, upper, &outcome)?;
+        self.empty_landed(run, batch, upper)?;
         Ok(outcome)
     }
 
@@ -132,26 +133,17 @@ impl Keeper {
         let back: Vec<Step> = steps.iter().filter(is_left).map(|step| step.reversed(None)).collect();
         if !back.is_empty() {
             let restored = land(&self.host, Source::Images(images), &run.id, &back)?;
-            for step in &back {
-                outcome.stamps.remove(&step.path);
-            }
-            outcome.stamps.extend(restored.stamps.into_iter().filter(|(path, _)| {
-                // A file that the person changed is no doing of ours.
-                !restored.left.iter().any(|trouble| is_at_or_below(path, &trouble.path))
-            }));
+            outcome.stamps.extend(restored.stamps);
         }
         Ok(())
     }
 
     /// Removes what landed from the overlay; directories stay while something is held in them.
-    pub(super) fn empty_landed(
-        &self,
-        run: &mut RunState,
-        batch: u64,
-        steps: &[Step],
-        upper: &Tree,
-        outcome: &Outcome,
-    ) -> Result<(), KeeperError> {
+    pub(super) fn empty_landed(&self, run: &mut RunState, batch: u64, upper: &Tree) -> Result<(), KeeperError> {
+        let landed = run.batches.iter().find(|known| known.number == batch);
+        let Some((steps, outcome)) = landed.and_then(|known| Some((&known.steps, known.landed.as_ref()?))) else {
+            return Ok(());
+        };
         let failed = || KeeperError::place("the overlay cannot be emptied");
         for step in steps.iter().rev() {
             if outcome.left.iter().any(|trouble| trouble.path == step.change) {
@@ -276,8 +268,14 @@ fn thing_without_digest(tree: &Tree, path: &str, seen: &Seen) -> io::Result<Thin
 /// Copies the host's file among the before-images.
 fn keep(file: &mut std::fs::File, images: &Tree, image: u64, mode: u32) -> io::Result<Thing> {
     let name = image.to_string();
-    images.remove(&name)?;
-    let mut copied = images.create(&name)?;
+    let mut copied = match images.create(&name) {
+        // Left by an apply that never came to its intent.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            images.remove(&name)?;
+            images.create(&name)?
+        }
+        result => result?,
+    };
     copy(file, &mut copied)?;
     copied.rewind()?;
     let digest = digest(&mut copied)?;

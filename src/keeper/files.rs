@@ -297,13 +297,13 @@ impl Seen {
             FileType::Unknown => SeenKind::Other("of an unknown type"),
         };
         let seconds = u64::try_from(stat.st_ctime).unwrap_or(0);
-        let nanos = u64::try_from(stat.st_ctime_nsec).unwrap_or(0);
+        let nanos = stat.st_ctime_nsec;
         Self {
             kind,
             mode: stat.st_mode & 0o777,
             bytes: u64::try_from(stat.st_size).unwrap_or(0),
             uid: stat.st_uid,
-            links: u64::try_from(stat.st_nlink).unwrap_or(u64::MAX),
+            links: stat.st_nlink,
             stamp: Stamp { inode: stat.st_ino, ctime_ns: seconds.saturating_mul(1_000_000_000).saturating_add(nanos) },
             modified: (stat.st_mtime, u32::try_from(stat.st_mtime_nsec).unwrap_or(0)),
         }

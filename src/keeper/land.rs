@@ -29,22 +29,23 @@ pub(super) enum Source<'a> {
 
 /// Takes `steps` (a directory stands before what is in it); returns how the host looks then.
 pub(super) fn land(host: &Tree, source: Source<'_>, run: &RunId, steps: &[Step]) -> Result<Outcome, KeeperError> {
-    let mut landing = Landing { host, source, run, left: BTreeMap::new(), done: BTreeSet::new() };
+    let mut landing = Landing {
+        host,
+        source,
+        run,
+        left: BTreeMap::new(),
+        done: BTreeSet::new(),
+        put: BTreeSet::new(),
+        judged: BTreeMap::new(),
+        opened: BTreeMap::new(),
+    };
     let result = landing.go(steps);
-    if cut::happened() {
-        result?;
-    } else {
-        let cleaned = landing.remove_temporaries(steps);
-        result?;
-        cleaned?;
+    if result.is_err() && !cut::happened() {
+        // The roll-back that follows finds the rest; a second error would hide the first.
+        drop(landing.remove_temporaries(steps));
     }
+    let stamps = result?;
     host.sync().map_err(|error| KeeperError::write("", error))?;
-    let mut stamps = BTreeMap::new();
-    for step in steps.iter().filter(|step| step.to.is_some()) {
-        if let Some(seen) = host.look(&step.path).map_err(|error| KeeperError::read(&step.path, error))? {
-            stamps.insert(step.path.clone(), seen.stamp);
-        }
-    }
     let left = landing.left.into_iter().map(|(path, why)| Trouble { path, why }).collect();
     Ok(Outcome { stamps, left })
 }
@@ -57,6 +58,12 @@ struct Landing<'a> {
     left: BTreeMap<String, String>,
     /// Paths that are as asked already.
     done: BTreeSet<String>,
+    /// Paths whose temporary file has been renamed away.
+    put: BTreeSet<String>,
+    /// Files and links as they were judged.
+    judged: BTreeMap<String, Option<Stamp>>,
+    /// Directories that their owner could not use, with the modes they had.
+    opened: BTreeMap<String, u32>,
 }
 
 /// How the host's file stands to a step.
@@ -71,12 +78,13 @@ pub(super) enum Standing {
 }
 
 impl Landing<'_> {
-    fn go(&mut self, steps: &[Step]) -> Result<(), KeeperError> {
-        self.judge(steps)?;
-        cut::point()?;
-        for step in steps.iter().filter(|step| step.is_from_directory()) {
+    fn go(&mut self, steps: &[Step]) -> Result<BTreeMap<String, Stamp>, KeeperError> {
+        // A cut apply may have closed directories already, that still have to be looked into.
+        for step in steps.iter().filter(|step| step.is_from_directory() || step.is_to_directory()) {
             self.attempt(step, Self::open_up)?;
         }
+        self.judge(steps);
+        cut::point()?;
         for step in steps.iter().filter(|step| step.is_to_directory() && !step.is_from_directory()) {
             self.attempt(step, Self::make_directory)?;
         }
@@ -95,24 +103,52 @@ impl Landing<'_> {
         {
             self.attempt(step, |landing, step| landing.put(number, step))?;
         }
-        for step in steps.iter().rev().filter(|step| step.is_to_directory()) {
-            self.attempt(step, Self::set_mode)?;
+        // Both before modes are set, which may forbid their owner to look.
+        self.remove_temporaries(steps)?;
+        let stamps = self.stamps(steps);
+        for step in steps.iter().rev().filter(|step| step.is_from_directory() || step.is_to_directory()) {
+            if self.left.contains_key(&step.change) {
+                self.close(step)?;
+            } else {
+                self.attempt(step, Self::set_mode)?;
+            }
         }
-        Ok(())
+        Ok(stamps)
+    }
+
+    /// How the files and links look that are now as asked.
+    fn stamps(&self, steps: &[Step]) -> BTreeMap<String, Stamp> {
+        let stays = |step: &&Step| is_content(step) && !self.left.contains_key(&step.change);
+        let stamp = |step: &Step| Some((step.path.clone(), self.host.look(&step.path).ok()??.stamp));
+        steps.iter().filter(stays).filter_map(stamp).collect()
+    }
+
+    /// Gives a directory that is left alone the mode that it had.
+    fn close(&self, step: &Step) -> Result<(), KeeperError> {
+        let Some(mode) = self.opened.get(&step.path) else { return Ok(()) };
+        match self.host.chmod(&step.path, *mode) {
+            Err(error) if !is_of_the_host(&error) => Err(KeeperError::write(&step.path, error)),
+            _ => Ok(()),
+        }
     }
 
     /// Finds what is done already, and what must be left alone.
-    fn judge(&mut self, steps: &[Step]) -> Result<(), KeeperError> {
+    fn judge(&mut self, steps: &[Step]) {
         for step in steps {
-            match standing(self.host, step).map_err(|error| KeeperError::read(&step.path, error))? {
-                Standing::Before => {}
-                Standing::After => {
+            // Looked at before it is compared, so that a write in between shows.
+            let looked = self.host.look(&step.path);
+            match standing(self.host, step) {
+                Ok(Standing::Before) => {
+                    let seen = looked.ok().flatten().filter(|seen| !seen.is_directory());
+                    self.judged.insert(step.path.clone(), stamp(seen.as_ref()));
+                }
+                Ok(Standing::After) => {
                     self.done.insert(step.path.clone());
                 }
-                Standing::Foreign => self.leave(step, "it was changed on the host in between"),
+                Ok(Standing::Foreign) => self.leave(step, "it was changed on the host in between"),
+                Err(error) => self.leave(step, &format!("`{}` cannot be read on the host: {error}", step.path)),
             }
         }
-        Ok(())
     }
 
     fn leave(&mut self, step: &Step, why: &str) {
@@ -142,7 +178,9 @@ impl Landing<'_> {
     fn open_up(&mut self, step: &Step) -> io::Result<()> {
         match self.host.look(&step.path)? {
             Some(seen) if seen.is_directory() && seen.mode & 0o700 != 0o700 => {
-                self.host.chmod(&step.path, seen.mode | 0o700)
+                self.host.chmod(&step.path, seen.mode | 0o700)?;
+                self.opened.entry(step.path.clone()).or_insert(seen.mode);
+                Ok(())
             }
             _ => Ok(()),
         }
@@ -163,10 +201,12 @@ impl Landing<'_> {
             return Ok(());
         }
         let temporary = self.temporary(number, step);
-        self.host.remove(&temporary)?;
         let Some(thing) = &step.to else { return Ok(()) };
         let expected = match &thing.kind {
-            ThingKind::Symlink { target } => return self.host.make_link(target, &temporary),
+            ThingKind::Symlink { target } => {
+                self.host.remove(&temporary)?;
+                return self.host.make_link(target, &temporary);
+            }
             ThingKind::Directory => return Ok(()),
             ThingKind::File { digest, .. } => digest,
         };
@@ -176,7 +216,14 @@ impl Landing<'_> {
             (Source::Images(_), None) => Err(io::Error::other("there is no before-image")),
         }
         .map_err(|error| io::Error::other(format!("the new content cannot be read: {error}")))?;
-        let mut to = self.host.create(&temporary)?;
+        let mut to = match self.host.create(&temporary) {
+            // Left by a crash.
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                self.host.remove(&temporary)?;
+                self.host.create(&temporary)?
+            }
+            result => result?,
+        };
         copy(&mut from, &mut to)?;
         io::Seek::rewind(&mut to)?;
         if digest(&mut to)? != *expected {
@@ -193,7 +240,19 @@ impl Landing<'_> {
         if self.done.contains(&step.path) {
             return Ok(());
         }
-        self.host.rename(&self.temporary(number, step), &step.path)
+        self.check_again(step)?;
+        self.host.rename(&self.temporary(number, step), &step.path)?;
+        self.put.insert(step.path.clone());
+        Ok(())
+    }
+
+    /// That the host's file is still the one that was judged.
+    fn check_again(&self, step: &Step) -> io::Result<()> {
+        let seen = self.host.look(&step.path)?.filter(|seen| !seen.is_directory());
+        if self.judged.get(&step.path).is_some_and(|judged| *judged == stamp(seen.as_ref())) {
+            return Ok(());
+        }
+        Err(io::Error::new(io::ErrorKind::AlreadyExists, "it was changed on the host in between"))
     }
 
     fn remove(&mut self, step: &Step) -> io::Result<()> {
@@ -204,7 +263,10 @@ impl Landing<'_> {
                 }
                 Ok(())
             }
-            Some(_) if step.to.is_none() => self.host.remove(&step.path),
+            Some(_) if step.to.is_none() => {
+                self.check_again(step)?;
+                self.host.remove(&step.path)
+            }
             _ => Ok(()),
         }
     }
@@ -219,11 +281,12 @@ impl Landing<'_> {
 
     fn temporary(&self, number: usize, step: &Step) -> String {
         let directory = step.path.rsplit_once('/').map_or("", |(directory, _)| directory);
-        super::scan::join(directory, &format!(".castoff-{}-{number}", self.run))
+        super::paths::join(directory, &format!(".castoff-{}-{number}", self.run))
     }
 
     fn remove_temporaries(&self, steps: &[Step]) -> Result<(), KeeperError> {
-        for (number, step) in steps.iter().enumerate().filter(|(_, step)| is_content(step)) {
+        let may_have_one = |step: &Step| is_content(step) && !self.put.contains(&step.path);
+        for (number, step) in steps.iter().enumerate().filter(|(_, step)| may_have_one(step)) {
             let temporary = self.temporary(number, step);
             match self.host.remove(&temporary) {
                 Err(error) if !is_of_the_host(&error) => return Err(KeeperError::write(&temporary, error)),

@@ -35,6 +35,7 @@ mod files;
 mod journal;
 mod land;
 mod mount;
+mod paths;
 mod scan;
 mod step;
 #[cfg(test)]

@@ -6,16 +6,17 @@
 
 use std::collections::{HashMap, HashSet};
 use std::io;
-use std::path::PathBuf;
 
 use crate::domain::change::{Change, Node, NodeKind, Trouble};
 
 use super::files::{Seen, SeenKind, Tree, same_bytes};
+use super::paths::{is_at_or_below, join};
 use super::{DEPTH_MAX, ENTRIES_MAX, KeeperError, PATH_BYTES_MAX};
 
 /// Clocks of files tick in steps of up to this.
 const CTIME_SLACK_NS: u64 = 20_000_000;
 const OPAQUE: &str = "user.overlay.opaque";
+const UNREADABLE: &str = "the host's directory cannot be read";
 const ORIGIN: &str = "user.overlay.origin";
 
 /// One change and what it is made of.
@@ -106,7 +107,8 @@ impl Scanner<'_> {
         }
         if opaque && below {
             let kept: HashSet<&String> = names.iter().filter_map(|name| name.as_ref().ok()).collect();
-            for name in self.lower.names(path).map_err(|error| KeeperError::read(path, error))? {
+            let Ok(hidden) = self.lower.names(path) else { return self.refuse(path.to_owned(), UNREADABLE) };
+            for name in hidden {
                 match name {
                     Ok(name) if kept.contains(&name) => {}
                     Ok(name) => self.deletion(join(path, &name))?,
@@ -129,7 +131,10 @@ impl Scanner<'_> {
             return self.refuse(path.to_owned(), why);
         }
         self.make_readable(path, &mut upper).map_err(|error| KeeperError::read(path, error))?;
-        let lower = if below { self.lower.look(path).map_err(|error| KeeperError::read(path, error))? } else { None };
+        let lower = match self.lower.look(path) {
+            Ok(lower) => lower.filter(|_| below),
+            Err(_unreadable) => return self.refuse(path.to_owned(), UNREADABLE),
+        };
         let text = if upper.kind == SeenKind::Symlink {
             match self.upper.link_text(path) {
                 Ok(text) => Some(text),
@@ -139,7 +144,7 @@ impl Scanner<'_> {
             None
         };
         if let Some(lower) = lower.as_ref().filter(|lower| !lower.is_directory()) {
-            self.hidden.insert(origin_of(lower));
+            self.hide(lower);
         }
         if upper.is_directory() {
             return self.entered(path, &upper, lower, depth);
@@ -156,13 +161,13 @@ impl Scanner<'_> {
         if below {
             if lower.as_ref().is_some_and(|lower| lower.mode != upper.mode) {
                 let conflict = lower.as_ref().and_then(|lower| self.foreign(lower));
-                self.push(path, lower, Some(upper.clone()), None, conflict)?;
+                self.push(Pair { path: path.to_owned(), lower, upper: Some(upper.clone()) }, None, conflict)?;
             }
         } else {
             let gone = (lower.is_none() && copied && !opaque)
                 .then(|| "this directory was removed on the host since the run began".to_owned());
             let conflict = gone.or_else(|| lower.as_ref().and_then(|lower| self.host_conflict(path, lower)));
-            self.push(path, lower, Some(upper.clone()), None, conflict)?;
+            self.push(Pair { path: path.to_owned(), lower, upper: Some(upper.clone()) }, None, conflict)?;
         }
         self.directory(path, below, opaque, depth + 1)
     }
@@ -174,7 +179,7 @@ impl Scanner<'_> {
             } else {
                 None
             };
-            self.push(path, None, Some(upper), text, None)?;
+            self.push(Pair { path: path.to_owned(), lower: None, upper: Some(upper) }, text, None)?;
             if let Some(item) = self.scan.items.last_mut() {
                 item.orphan =
                     orphan.and_then(|handle| handle.get(ORIGIN_HEADER..ORIGIN_HEADER + 4).map(<[u8]>::to_vec));
@@ -188,7 +193,7 @@ impl Scanner<'_> {
             (lower.kind == SeenKind::File && lower.links > 1)
                 .then(|| "the host's file has other names (hard links), which would keep the old content".to_owned())
         });
-        self.push(path, Some(lower), Some(upper), text, conflict)
+        self.push(Pair { path: path.to_owned(), lower: Some(lower), upper: Some(upper) }, text, conflict)
     }
 
     fn is_same(&self, path: &str, upper: &Seen, lower: &Seen, text: Option<&str>) -> bool {
@@ -198,7 +203,7 @@ impl Scanner<'_> {
         if upper.kind == SeenKind::Symlink {
             return self.lower.link_text(path).is_ok_and(|host| Some(host.as_str()) == text);
         }
-        let bytes = || Ok::<_, io::Error>(same_bytes(&mut self.upper.read(path)?, &mut self.lower.read(path)?)?);
+        let bytes = || -> io::Result<bool> { same_bytes(&mut self.upper.read(path)?, &mut self.lower.read(path)?) };
         // What cannot be compared counts as changed: the host's file is then a conflict or an error later.
         upper.mode == lower.mode && upper.bytes == lower.bytes && bytes().unwrap_or(false)
     }
@@ -207,22 +212,18 @@ impl Scanner<'_> {
         if self.is_denied(&path) {
             return self.refuse(path, "this path is denied");
         }
-        let Some(lower) = self.lower.look(&path).map_err(|error| KeeperError::read(&path, error))? else {
-            return Ok(());
+        let lower = match self.lower.look(&path) {
+            Ok(Some(lower)) => lower,
+            Ok(None) => return Ok(()),
+            Err(_unreadable) => return self.refuse(path, UNREADABLE),
         };
         let conflict = if lower.is_directory() { self.foreign(&lower) } else { self.host_conflict(&path, &lower) };
-        self.push(&path, Some(lower), None, None, conflict)
+        self.push(Pair { path, lower: Some(lower), upper: None }, None, conflict)
     }
 
     /// Adds one item; a directory of the host that goes brings along all that is in it.
-    fn push(
-        &mut self,
-        path: &str,
-        lower: Option<Seen>,
-        upper: Option<Seen>,
-        text: Option<String>,
-        mut conflict: Option<String>,
-    ) -> Result<(), KeeperError> {
+    fn push(&mut self, pair: Pair, text: Option<String>, mut conflict: Option<String>) -> Result<(), KeeperError> {
+        let Pair { path, lower, upper } = &pair;
         let replaced =
             lower.as_ref().is_some_and(Seen::is_directory) && !upper.as_ref().is_some_and(Seen::is_directory);
         let mut host_text = None;
@@ -234,19 +235,20 @@ impl Scanner<'_> {
         }
         let before = lower.as_ref().map(|seen| node(seen, host_text));
         let after = upper.as_ref().map(|seen| node(seen, text));
-        let mut pairs = vec![Pair { path: path.to_owned(), lower, upper }];
+        let path = path.clone();
+        let mut pairs = vec![pair];
         if replaced {
-            conflict = conflict.or(self.below(path, &mut pairs, 0)?);
+            conflict = conflict.or(self.below(&path, &mut pairs, 0)?);
         }
         for seen in pairs.iter().filter(|pair| pair.upper.is_none()).filter_map(|pair| pair.lower.as_ref()) {
-            self.hidden.insert(origin_of(seen));
+            self.hide(seen);
         }
         let entries = pairs.len().saturating_sub(1) as u64;
         let before = before.map(|node| match node.kind {
             NodeKind::Directory { .. } => Node { kind: NodeKind::Directory { entries }, ..node },
             NodeKind::File { .. } | NodeKind::Symlink { .. } => node,
         });
-        let change = Change { path: path.to_owned(), before, after };
+        let change = Change { path, before, after };
         self.scan.items.push(Item { change, pairs, conflict, orphan: None });
         Ok(())
     }
@@ -268,8 +270,13 @@ impl Scanner<'_> {
             };
             let inner = join(path, &name);
             self.count(&inner)?;
-            let Some(seen) = self.lower.look(&inner).map_err(|error| KeeperError::read(&inner, error))? else {
-                continue;
+            let seen = match self.lower.look(&inner) {
+                Ok(Some(seen)) => seen,
+                Ok(None) => continue,
+                Err(error) => {
+                    conflict = conflict.or_else(|| Some(format!("`{inner}` cannot be read: {error}")));
+                    continue;
+                }
             };
             let directory = seen.is_directory();
             let found = if self.is_denied(&inner) {
@@ -308,6 +315,18 @@ impl Scanner<'_> {
         (depth >= DEPTH_MAX).then_some("it is nested too deep")
     }
 
+    /// Remembers a host's entry that the overlay hides. One that is younger than the claim is none that
+    /// the run can have renamed: it may have got the inode of a file that was removed.
+    fn hide(&mut self, lower: &Seen) {
+        if !self.is_late(lower) {
+            self.hidden.insert(origin_of(lower));
+        }
+    }
+
+    fn is_late(&self, lower: &Seen) -> bool {
+        lower.stamp.ctime_ns > self.rules.claimed_ns.saturating_sub(CTIME_SLACK_NS)
+    }
+
     /// Why the host's file or link may not be replaced or removed.
     fn host_conflict(&self, path: &str, lower: &Seen) -> Option<String> {
         if let SeenKind::Other(what) = lower.kind {
@@ -316,8 +335,7 @@ impl Scanner<'_> {
         if lower.is_directory() {
             return self.foreign(lower);
         }
-        let late = lower.stamp.ctime_ns > self.rules.claimed_ns.saturating_sub(CTIME_SLACK_NS);
-        if late && self.rules.own.get(path) != Some(&lower.stamp.ctime_ns) {
+        if self.is_late(lower) && self.rules.own.get(path) != Some(&lower.stamp.ctime_ns) {
             return Some("it was changed on the host since the run began".to_owned());
         }
         self.foreign(lower)
@@ -333,20 +351,18 @@ impl Scanner<'_> {
 
     /// Gives the owner of an overlay entry the rights to read it; `seen` keeps the run's mode.
     fn make_readable(&mut self, path: &str, seen: &mut Seen) -> io::Result<()> {
-        if let Some(original) = self.modes.original(path) {
-            seen.mode = original;
-            return Ok(());
-        }
         let wanted = match seen.kind {
             SeenKind::Directory => 0o700,
             SeenKind::File => 0o400,
             SeenKind::Symlink | SeenKind::Whiteout | SeenKind::Other(_) => return Ok(()),
         };
-        if seen.mode & wanted == wanted {
-            return Ok(());
+        let found = seen.mode;
+        match self.modes.original(path) {
+            Some(original) => seen.mode = original,
+            None if found & wanted != wanted => self.modes.record(path, found)?,
+            None => {}
         }
-        self.modes.record(path, seen.mode)?;
-        self.upper.chmod(path, seen.mode | wanted)
+        if found & wanted == wanted { Ok(()) } else { self.upper.chmod(path, found | wanted) }
     }
 
     fn refuse(&mut self, path: String, why: &str) -> Result<(), KeeperError> {
@@ -380,26 +396,4 @@ fn node(seen: &Seen, text: Option<String>) -> Node {
         SeenKind::File | SeenKind::Whiteout | SeenKind::Other(_) => NodeKind::File { bytes: seen.bytes },
     };
     Node { kind, mode: seen.mode }
-}
-
-/// Whether `path` is `top` or lies below it.
-pub(super) fn is_at_or_below(path: &str, top: &str) -> bool {
-    top.is_empty() || path.strip_prefix(top).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-}
-
-/// A name in a directory of a tree.
-pub(super) fn join(directory: &str, name: &str) -> String {
-    if directory.is_empty() { name.to_owned() } else { format!("{directory}/{name}") }
-}
-
-/// The parts of `denied` that lie in the workspace, relative to it; a workspace below a denied path
-/// is denied as a whole.
-pub(super) fn denied_within(workspace: &std::path::Path, denied: &[PathBuf]) -> Vec<String> {
-    let within = |path: &PathBuf| {
-        if workspace.starts_with(path) {
-            return Some(String::new());
-        }
-        path.strip_prefix(workspace).ok().and_then(std::path::Path::to_str).map(str::to_owned)
-    };
-    denied.iter().filter_map(within).collect()
 }

@@ -52,9 +52,9 @@ impl Keeper {
             match (verb, landed) {
                 (Verb::Undo, Some(_)) => {}
                 (Verb::Undo, None) => drop(self.finish_undo(run, number, &steps)?),
-                (Verb::Apply, Some(outcome)) => {
+                (Verb::Apply, Some(_)) => {
                     if let Some(upper) = self.upper(&run.id)?.filter(|_| !is_emptied) {
-                        self.empty_landed(run, number, &steps, &upper, &outcome)?;
+                        self.empty_landed(run, number, &upper)?;
                     }
                 }
                 (Verb::Apply, None) => self.recover_apply(run, number, &steps)?,

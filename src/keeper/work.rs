@@ -10,7 +10,8 @@ use crate::protocol::keeper::{FromKeeper, Places};
 
 use super::files::{Stamp, Tree, is_absence};
 use super::journal::{Claim, Outcome, RunState};
-use super::scan::{Rules, Scan, denied_within, scan};
+use super::paths::denied_within;
+use super::scan::{Rules, Scan, scan};
 use super::{KeeperError, covers, diff, mount};
 
 /// The keeper of one workspace.
