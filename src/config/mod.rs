@@ -31,7 +31,7 @@ use errors::{Source, unreadable};
 const FILE_BYTES_MAX: u64 = 1 << 20;
 
 /// What no run sees unless `denied_paths:` says otherwise.
-const DENIED: [&str; 16] = [
+const DENIED: [&str; 18] = [
     "/etc",
     "/var",
     "/root",
@@ -47,6 +47,8 @@ const DENIED: [&str; 16] = [
     "~/.kube",
     "~/.docker",
     "~/.netrc",
+    "~/.bash_history",
+    "/usr/share/base-passwd",
     "~/.config/gcloud",
 ];
 

@@ -219,11 +219,7 @@ impl<'a> Nesting<'a> {
         }
         let in_case = *cases > 0;
         match character {
-            '\\' => {
-                if self.rest.next().is_some() {
-                    self.word.push('\\');
-                }
-            }
+            '\\' => self.word.extend(self.rest.next().map(|_| '\\')),
             '\'' => while self.rest.next().is_some_and(|c| c != '\'') {},
             '"' => self.frames.push(Frame::Double),
             '`' => self.backquote(),

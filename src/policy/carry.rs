@@ -93,8 +93,8 @@ pub(crate) fn is_shell(name: &str) -> bool {
     matches!(name, "sh" | "bash" | "dash" | "rbash" | "zsh" | "ksh" | "ash" | "mksh" | "fish" | "csh" | "tcsh")
 }
 
-/// What `command` runs through its arguments; `fed` when a here-document or -string is its input.
-pub(crate) fn carried(command: &Command, fed: bool) -> Vec<Carried> {
+/// What `command` runs through its arguments and its input.
+pub(crate) fn carried(command: &Command) -> Vec<Carried> {
     let Some(name) = command.name() else { return Vec::new() };
     let arguments = command.arguments();
     match name {
@@ -111,7 +111,7 @@ pub(crate) fn carried(command: &Command, fed: bool) -> Vec<Carried> {
         "git" | "tar" | "sort" | "sed" | "rg" | "awk" | "gawk" | "mawk" | "nawk" | "split" | "sqlite3" | "zip" => {
             options::executing(name, command)
         }
-        name if is_shell(name) => shell(name, arguments, fed),
+        name if is_shell(name) => shell(name, arguments, command.input.as_deref()),
         name if OPAQUE.contains(&name) => vec![unknown(&format!("what `{name}` runs"))],
         name => match wrapper(name) {
             Some(shape) => wrapped(name, &shape, arguments),
@@ -170,7 +170,7 @@ fn trap(arguments: &[Word]) -> Vec<Carried> {
 }
 
 /// `sh -c TEXT`, `sh FILE`, or a shell that reads its input.
-fn shell(name: &str, arguments: &[Word], fed: bool) -> Vec<Carried> {
+fn shell(name: &str, arguments: &[Word], input: Option<&str>) -> Vec<Carried> {
     let mut command_text = false;
     let mut words = arguments.iter();
     while let Some(word) = words.next() {
@@ -186,8 +186,10 @@ fn shell(name: &str, arguments: &[Word], fed: bool) -> Vec<Carried> {
             _ => return vec![unknown(&format!("what the file `{text}` makes `{name}` run"))],
         }
     }
-    let input = if fed { "the text" } else { "the input" };
-    vec![unknown(&format!("what {input} makes `{name}` run"))]
+    match input {
+        Some(text) if !text.contains(['$', '`']) => vec![Carried::Source(text.trim_matches(['\'', '"']).to_owned())],
+        Some(_) | None => vec![unknown(&format!("what the input makes `{name}` run"))],
+    }
 }
 
 fn find(arguments: &[Word]) -> Vec<Carried> {
@@ -216,7 +218,7 @@ fn placeholder(mut words: Vec<Word>, mark: &str, by: &str) -> Carried {
         return unknown(&format!("which program `{by}` runs"));
     }
     let shell = words.first().and_then(Word::text).is_some_and(|name| is_shell(super::facts::base_name(name)));
-    if shell && words.iter().take(3).any(|word| marked(word)) {
+    if shell && words.iter().take(3).any(marked) {
         return unknown(&format!("what a shell behind `{by}` runs"));
     }
     for word in words.iter_mut().filter(|word| marked(word)) {

@@ -29,6 +29,8 @@ pub(crate) struct Command {
     pub(crate) words: Vec<Word>,
     /// Whether all that it does is to run another command, which is a fact of its own.
     pub(crate) carrier: bool,
+    /// A here-document or -string that is its input, as written.
+    pub(crate) input: Option<String>,
 }
 
 /// A redirection.
@@ -47,6 +49,8 @@ pub(crate) struct Assignment {
     pub(crate) name: String,
     /// The value, if known.
     pub(crate) value: Option<String>,
+    /// The value as written.
+    pub(crate) raw: String,
 }
 
 /// Output of some commands (by index) goes into others.

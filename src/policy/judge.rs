@@ -8,12 +8,13 @@ use crate::domain::script::Script;
 
 use super::facts::{Command, Facts};
 use super::image::smallest_image;
+use super::inline;
 use super::parsed::Parsed;
-use super::paths::{Area, Place, candidates};
 use super::pattern::{Manner, Match};
 use super::policy::{Approval, Policy, Rule};
 use super::tables;
 use super::word::Word;
+use super::{environment, outgoing};
 
 /// A script with the decision about it; nobody passes them side by side.
 #[derive(Debug, Clone)]
@@ -79,9 +80,13 @@ impl Policy {
         let mut draft = Draft::new(self, principal);
         draft.rights();
         let facts = parsed.facts();
+        let basics = self.spec.allow.is_none();
         for command in &facts.commands {
             draft.command(command, facts);
-            draft.arguments(command, &area);
+            if let Some(what) = inline::doubt(command).filter(|_| basics) {
+                draft.cannot_tell(&what);
+            }
+            draft.arguments(command, facts, &area);
         }
         draft.whole(facts);
         draft.redirects(facts, &area);
@@ -91,12 +96,12 @@ impl Policy {
     }
 }
 
-struct Draft<'a> {
+pub(super) struct Draft<'a> {
     policy: &'a Policy,
     principal: &'a Principal,
     found: Vec<(Verdict, Reason)>,
     effects: Vec<String>,
-    network: Network,
+    pub(super) network: Network,
     review: Review,
     suggestion: Option<String>,
 }
@@ -115,20 +120,20 @@ impl<'a> Draft<'a> {
         }
     }
 
-    fn add(&mut self, verdict: Verdict, rule: &str, text: impl Into<String>) {
+    pub(super) fn add(&mut self, verdict: Verdict, rule: &str, text: impl Into<String>) {
         let reason = Reason { rule: rule.to_owned(), text: text.into() };
         if !self.found.iter().any(|(_, known)| *known == reason) {
             self.found.push((verdict, reason));
         }
     }
 
-    fn effect(&mut self, effect: &str) {
+    pub(super) fn effect(&mut self, effect: &str) {
         if !self.effects.iter().any(|known| known == effect) {
             self.effects.push(effect.to_owned());
         }
     }
 
-    fn cannot_tell(&mut self, what: &str) {
+    pub(super) fn cannot_tell(&mut self, what: &str) {
         let trusted = self.principal.trust >= Trust::Trusted;
         let verdict = if trusted { self.policy.spec.cannot_tell } else { Verdict::Deny };
         self.add(verdict, "cannot tell", what);
@@ -254,14 +259,21 @@ impl<'a> Draft<'a> {
     fn builtin(&mut self, program: &str, command: &Command) {
         let sets =
             matches!(program, "read" | "printf" | "mapfile" | "readarray" | "getopts" | "declare" | "local" | "export");
-        let named = |word: &Word| tables::executes(&word.fixed, None);
+        let named = |word: &Word| environment::executes(&word.fixed, None);
+        let subscript =
+            |word: &Word| word.fixed.contains('[') && (word.fixed.contains("$(") || word.fixed.contains('`'));
+        let evaluates = sets || matches!(program, "test" | "[" | "unset" | "let" | "wait" | "typeset" | "readonly");
+        let calls_back = matches!(program, "mapfile" | "readarray") && command.has_option('C', "");
+        if evaluates && command.arguments().iter().any(subscript) || calls_back {
+            self.cannot_tell(&format!("what `{program}` evaluates"));
+        }
         if sets && command.arguments().iter().any(named) {
             self.cannot_tell(&format!("what `{program}` puts into a variable that others obey"));
         }
     }
 
     fn outgoing(&mut self, command: &Command, program: &str, rules: &[Rule]) {
-        if !tables::is_outgoing(command) {
+        if !outgoing::is_outgoing(command) {
             return;
         }
         self.effect("network");
@@ -282,104 +294,16 @@ impl<'a> Draft<'a> {
         }
     }
 
-    fn arguments(&mut self, command: &Command, area: &Area<'_>) {
-        let name = command.name().unwrap_or_default();
-        if matches!(
-            name,
-            "echo" | "printf" | "export" | "expr" | "basename" | "dirname" | "tr" | "seq" | "alias" | "[["
-        ) {
-            return;
-        }
-        let text_first =
-            matches!(name, "sed" | "awk" | "gawk" | "mawk" | "grep" | "egrep" | "fgrep" | "rg" | "jq" | "yq");
-        let positionals = command.positionals();
-        let last = positionals.last().copied();
-        let first = positionals.first().copied();
-        for word in command.arguments() {
-            if text_first && first.is_some_and(|first| std::ptr::eq(first, word)) {
-                continue;
-            }
-            let writes = match name {
-                "rm" | "rmdir" | "mv" | "tee" | "touch" | "mkdir" | "chmod" | "chown" | "truncate" | "shred"
-                | "unlink" => true,
-                "cp" | "ln" | "install" | "rsync" => last.is_some_and(|last| std::ptr::eq(last, word)),
-                "dd" => word.fixed.starts_with("of="),
-                "sed" => command.has_option('i', "in-place"),
-                _ => false,
-            };
-            for candidate in candidates(word) {
-                self.place(&candidate, writes, area);
-            }
-            if matches!(name, "rm" | "chmod" | "chown" | "mv" | "find" | "shred") {
-                self.everything(name, command, word, area);
-            }
-        }
-    }
-
-    /// Asks before a change to a whole mounted directory.
-    fn everything(&mut self, name: &str, command: &Command, word: &Word, area: &Area<'_>) {
-        let effects = tables::effects(command);
-        if !(effects.contains(&"bulk") || name == "mv") || !word.known {
-            return;
-        }
-        let text = word.fixed.trim_end_matches(['*', '.']).trim_end_matches('/');
-        let root = matches!(text, "~" | "") && (word.glob || word.fixed.starts_with(['~', '.', '/']))
-            || area.roots.iter().any(|root| root.to_str() == Some(text));
-        if root {
-            self.add(Verdict::Ask, "everything", format!("`{name} {}` is about everything in a directory", word.raw));
-        }
-    }
-
-    fn place(&mut self, word: &Word, writes: bool, area: &Area<'_>) {
-        match area.place(word, writes) {
-            Place::Fine => {}
-            Place::Denied(path) => {
-                self.add(
-                    Verdict::Deny,
-                    "denied paths",
-                    format!("`{}` is in `{}`, which is denied", word.raw, path.display()),
-                );
-            }
-            Place::Outside(shown) if word.fixed.contains(char::is_whitespace) && !writes => drop(shown),
-            Place::Outside(shown) => {
-                let roots: Vec<String> = area.roots.iter().map(|root| format!("`{}`", root.display())).collect();
-                self.add(
-                    Verdict::Deny,
-                    "allowed paths",
-                    format!("`{shown}` is outside of {} and `/tmp`", roots.join(", ")),
-                );
-            }
-            Place::PerhapsOutside(shown) => {
-                self.cannot_tell(&format!("whether `{shown}` is inside the allowed paths"));
-            }
-        }
-        if writes && is_obeyed(&word.fixed) {
-            self.effect("obeyed");
-        }
-    }
-
-    fn redirects(&mut self, facts: &Facts, area: &Area<'_>) {
-        for redirect in &facts.redirects {
-            let target = &redirect.target;
-            if redirect.writes && !target.fixed.starts_with("/dev/") {
-                self.effect("overwrite");
-            }
-            if target.fixed.starts_with("/dev/tcp/") || target.fixed.starts_with("/dev/udp/") {
-                self.effect("network");
-                self.network = Network::Ask;
-                self.add(Verdict::Deny, "outgoing", format!("`{}` is a connection", target.raw));
-            } else {
-                self.place(target, redirect.writes, area);
-            }
-        }
-    }
-
     fn whole(&mut self, facts: &Facts) {
         for unknown in &facts.unknowns {
             self.cannot_tell(unknown);
         }
         for assignment in &facts.assignments {
-            if tables::executes(&assignment.name, assignment.value.as_deref()) {
+            let value = assignment.value.as_deref().unwrap_or_default();
+            if value.contains("[$(") || value.contains("[`") {
+                self.cannot_tell(&format!("what `{}` runs as a subscript", assignment.name));
+            }
+            if environment::executes(&assignment.name, assignment.value.as_deref()) {
                 self.cannot_tell(&format!("what setting `{}` makes other programs do", assignment.name));
             }
         }
@@ -395,16 +319,20 @@ impl<'a> Draft<'a> {
         }
     }
 
+    /// Network asks before the run; deletions and other changes are asked about when they are
+    /// known, by the review.
     fn asked_effects(&mut self) {
         let policy = self.policy;
-        for effect in
-            policy.spec.effects.iter().filter(|effect| self.effects.contains(effect)).cloned().collect::<Vec<_>>()
-        {
-            // Deletions and other changes are asked about when they are known: by the review.
-            if effect == "network" {
+        for effect in &policy.spec.effects {
+            let review = match effect.as_str() {
+                "delete" | "bulk" | "obeyed" => Review::Risky,
+                "overwrite" => Review::Changes,
+                _ => Review::Never,
+            };
+            self.review = self.review.max(review);
+            if effect == "network" && self.effects.contains(effect) {
                 self.add(Verdict::Ask, "require_approval", "what reaches the network asks first");
             }
-            self.review = self.review.max(Review::Risky);
         }
     }
 
@@ -433,25 +361,4 @@ impl<'a> Draft<'a> {
 
 fn is_installed(program: &str) -> bool {
     super::image::has(program)
-}
-
-/// Files that a host obeys.
-fn is_obeyed(path: &str) -> bool {
-    let name = super::facts::base_name(path);
-    path.contains(".git/hooks")
-        || path.ends_with(".git/config")
-        || path.contains(".github/workflows")
-        || path.contains("autostart/")
-        || matches!(
-            name,
-            ".envrc"
-                | ".bashrc"
-                | ".bash_profile"
-                | ".profile"
-                | ".zshrc"
-                | ".zshenv"
-                | "authorized_keys"
-                | ".gitconfig"
-                | ".gitlab-ci.yml"
-        )
 }

@@ -11,10 +11,15 @@
 //! expressions over text.
 
 mod carry;
+mod environment;
+mod expand;
 mod facts;
+mod files;
 mod image;
+mod inline;
 mod judge;
 mod options;
+mod outgoing;
 mod parsed;
 mod paths;
 mod pattern;
@@ -22,6 +27,7 @@ mod pattern;
 mod policy;
 mod sed;
 mod tables;
+mod variables;
 mod walk;
 mod word;
 

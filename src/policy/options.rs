@@ -85,11 +85,18 @@ pub(crate) fn executing(name: &str, command: &Command) -> Vec<Carried> {
     match name {
         "git" => git(command, &mut found),
         "awk" | "gawk" | "mawk" | "nawk" => awk(command, &mut found),
+        // The old style: `tar xIf ./program a.tar`.
+        "tar"
+            if command
+                .arguments()
+                .first()
+                .is_some_and(|word| !word.fixed.starts_with('-') && word.fixed.contains(['I', 'F'])) =>
+        {
+            found.push(Carried::Unknown("what `tar` runs".to_owned()))
+        }
         "sed" => sed(command, &mut found),
-        "sqlite3" => {
-            if command.arguments().iter().any(|word| !word.known || word.fixed.trim_start().starts_with('.')) {
-                found.push(Carried::Unknown("what dot-commands of `sqlite3` run".to_owned()));
-            }
+        "sqlite3" if command.arguments().iter().any(|word| !word.known || word.fixed.trim_start().starts_with('.')) => {
+            found.push(Carried::Unknown("what dot-commands of `sqlite3` run".to_owned()));
         }
         "zip" if command.has_option('\0', "unzip-command") || has_word(command, "-TT") => {
             found.push(Carried::Unknown("what `zip -TT` runs".to_owned()));
@@ -139,23 +146,19 @@ fn git(command: &Command, found: &mut Vec<Carried>) {
     let words = command.positionals();
     let part = |index: usize| words.get(index).and_then(|word| word.pattern()).unwrap_or_default();
     let subcommand = words.first().and_then(|word| word.text());
-    let mut arguments = command.arguments().iter();
-    while let Some(word) = arguments.next() {
-        if !word.known && word.fixed.is_empty() && subcommand.is_none() {
-            break;
-        }
-        if word.fixed == "-c" && !matches!(subcommand, Some("commit" | "switch" | "log" | "diff" | "show"))
-            || word.fixed == "-c" && std::ptr::eq(word, command.arguments().first().unwrap_or(word))
-        {
-            let setting = arguments.next();
-            if !setting.is_some_and(|setting| harmless_setting(&setting.fixed)) {
-                unknown("what a setting given by `git -c` runs");
-            }
-        }
-        if word.fixed.starts_with("ext::") || word.fixed.starts_with("fd::") {
-            unknown("what git runs for an `ext::` address");
+    let first = words.first().copied();
+    let own: Vec<&Word> =
+        command.arguments().iter().take_while(|w| !first.is_some_and(|f| std::ptr::eq(*w, f))).collect();
+    for (option, setting) in own.iter().zip(own.iter().skip(1)) {
+        if option.fixed == "-c" && !(setting.known && harmless_setting(&setting.fixed)) {
+            unknown("what a setting given by `git -c` runs");
         }
     }
+    if command.arguments().iter().any(|word| word.fixed.starts_with("ext::") || word.fixed.starts_with("fd::")) {
+        unknown("what git runs for an `ext::` address");
+    }
+    let output = |word: &Word| word.fixed.strip_prefix("--output=").map(Word::of);
+    let outputs: Vec<Word> = command.arguments().iter().filter_map(output).collect();
     match subcommand {
         Some("config") => {
             let key = words.iter().skip(1).find(|word| !word.known || word.fixed.contains('.'));
@@ -180,15 +183,14 @@ fn git(command: &Command, found: &mut Vec<Carried>) {
             unknown("what this part of git runs");
         }
         Some("grep") if command.has_option('O', "open-files-in-pager") => unknown("what `git grep -O` runs"),
-        Some("clone" | "fetch" | "ls-remote" | "pull")
-            if command.has_option('u', "upload-pack") && subcommand == Some("clone") =>
-        {
+        Some("clone") if command.has_option('u', "upload-pack") => {
             unknown("what `git clone -u` runs");
         }
         Some(name) if !GIT.contains(&name) => unknown(&format!("what `git {name}` runs (an alias or an extension)")),
         None if !words.is_empty() => unknown("which part of git runs"),
         Some(_) | None => {}
     }
+    found.extend(outputs.into_iter().map(Carried::Writes));
 }
 
 const GIT: &[&str] = &[
@@ -331,37 +333,59 @@ fn awk(command: &Command, found: &mut Vec<Carried>) {
 }
 
 fn sed(command: &Command, found: &mut Vec<Carried>) {
-    let mut scripts = Vec::new();
+    let mut scripts: Vec<Word> = Vec::new();
+    let mut first = None;
     let mut words = command.arguments().iter();
-    let (mut first, mut given) = (None, false);
     while let Some(word) = words.next() {
         let text = word.fixed.as_str();
-        let value =
-            text.strip_prefix("--expression=").or_else(|| text.strip_prefix("-e").filter(|rest| !rest.is_empty()));
-        if let Some(value) = value {
-            given = true;
-            scripts.push((value.to_owned(), word.known));
-        } else if text == "--expression" || text.starts_with('-') && !text.starts_with("--") && text.ends_with('e') {
-            given = true;
-            scripts.extend(words.next().map(|word| (word.fixed.clone(), word.known)));
-        } else if text.starts_with("--file") || text.starts_with('-') && !text.starts_with("--") && text.contains('f') {
+        let part = |text: &str| Word { fixed: text.to_owned(), ..word.clone() };
+        if let Some(value) = text.strip_prefix("--expression=") {
+            scripts.push(part(value));
+        } else if text.starts_with("--e") {
+            scripts.extend(words.next().cloned());
+        } else if text.starts_with("--f") {
             return found.push(Carried::Unknown("what the sed script in a file runs".to_owned()));
+        } else if let Some(cluster) = text.strip_prefix('-').filter(|rest| !rest.is_empty() && !rest.starts_with('-')) {
+            let rest = cluster.trim_start_matches(['n', 'E', 'r', 's', 'u', 'z']);
+            match (rest.strip_prefix('e'), rest.starts_with('f')) {
+                (Some(""), _) => scripts.extend(words.next().cloned()),
+                (Some(script), _) => scripts.push(part(script)),
+                (None, true) => return found.push(Carried::Unknown("what the sed script in a file runs".to_owned())),
+                (None, false) => {}
+            }
         } else if !text.starts_with('-') && first.is_none() {
-            first = Some((text.to_owned(), word.known));
+            first = Some(word.clone());
         }
     }
-    if !given {
+    if scripts.is_empty() {
         scripts.extend(first);
     }
-    for (script, known) in scripts {
-        match super::sed::effects(&script) {
-            // A dynamic part inside one `s` may still hold a flag, but the text before it is plain.
-            Some(_) if !known && !script.starts_with('s') => {
-                found.push(Carried::Unknown("what this sed script runs".to_owned()));
-            }
+    for script in scripts {
+        let text = if script.known { Some(script.fixed.clone()) } else { blanked(&script.raw) };
+        match text.and_then(|text| super::sed::effects(&text)) {
             Some(files) => found.extend(files.iter().map(|file| Carried::Writes(Word::of(file)))),
-            None if !known && script.starts_with('s') => {}
             None => found.push(Carried::Unknown("what this sed script runs".to_owned())),
         }
     }
+}
+
+/// A double-quoted text with an `x` for each variable; `None` when commands or more stand in it.
+fn blanked(raw: &str) -> Option<String> {
+    let inner = raw.strip_prefix('"')?.strip_suffix('"')?;
+    if inner.contains("$(") || inner.contains(['`', '"', '\\']) {
+        return None;
+    }
+    let mut parts = inner.split('$');
+    let mut text = parts.next()?.to_owned();
+    for part in parts {
+        let (name, rest) = match part.strip_prefix('{') {
+            Some(braced) => braced.split_once('}')?,
+            None => {
+                part.split_at_checked(part.find(|c: char| !(c.is_alphanumeric() || c == '_')).unwrap_or(part.len()))?
+            }
+        };
+        text.push(if name.is_empty() { '$' } else { 'x' });
+        text.push_str(rest);
+    }
+    Some(text)
 }

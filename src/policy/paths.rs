@@ -40,7 +40,22 @@ const DEVICES: [&str; 9] = [
     "/dev/stderr",
     "/dev/fd",
 ];
-const IMAGE: [&str; 7] = ["/usr", "/bin", "/sbin", "/lib", "/lib64", "/opt", "/etc"];
+const IMAGE: [&str; 14] = [
+    "/usr/bin",
+    "/usr/sbin",
+    "/usr/lib",
+    "/usr/lib64",
+    "/usr/libexec",
+    "/usr/share",
+    "/usr/include",
+    "/usr/local",
+    "/bin",
+    "/sbin",
+    "/lib",
+    "/lib64",
+    "/opt",
+    "/etc",
+];
 
 impl Area<'_> {
     /// Where the path `word` points; `writes` when it is written there.

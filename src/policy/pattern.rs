@@ -60,8 +60,8 @@ impl Pattern {
         let bad = |why| BadPattern { text: text.to_owned(), why };
         let mut stages = Vec::new();
         for part in text.split('|') {
-            let script = Script::new(part.to_owned()).map_err(|_| bad("a program is missing")).map(Parsed::new)?;
-            let parsed = script.map_err(|_| bad("it is nested too deeply"))?;
+            let script = Script::new(part.to_owned()).and_then(Parsed::new).ok();
+            let parsed = script.ok_or_else(|| bad("a program is missing, or it is nested too deeply"))?;
             let facts = parsed.facts();
             let plain = facts.redirects.is_empty() && facts.assignments.is_empty() && facts.functions.is_empty();
             let (Some(command), true) = (facts.commands.first(), plain) else {

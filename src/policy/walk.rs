@@ -6,7 +6,7 @@ use brush_parser::ast::{
     CompoundCommand, CompoundList, CompoundListItem, ExtendedTestExpr, IoFileRedirectKind, IoFileRedirectTarget,
     IoRedirect, Pipeline, RedirectList, SimpleCommand,
 };
-use brush_parser::word::{self, Parameter, ParameterExpr, WordPiece, WordPieceWithSource};
+use brush_parser::word;
 use brush_parser::{Parser, ParserOptions};
 
 use super::carry::{self, Carried};
@@ -14,31 +14,38 @@ use super::facts::{Assignment, Command, Facts, Feed, Redirect};
 use super::word::Word;
 
 /// Deepest nesting of sources and words inside one another.
-const DEPTH_MAX: usize = 32;
+pub(super) const DEPTH_MAX: usize = 32;
 /// Most commands of one script that are looked at.
 const COMMANDS_MAX: usize = 4096;
 
 /// The facts of `source`.
 pub(crate) fn facts(source: &str) -> Facts {
     let mut walk = Walk { facts: Facts::default(), depth: 0, options: ParserOptions::default(), source: String::new() };
+    if let Some(line) = source.strip_prefix("#!").and_then(|rest| rest.lines().next()) {
+        let interpreter =
+            line.split(['/', ' ', '\\']).find(|part| !matches!(*part, "" | "usr" | "bin" | "env" | "local"));
+        if !interpreter.is_some_and(carry::is_shell) {
+            walk.unknown(format!("what a script for `{}` does in a shell", excerpt(line)));
+        }
+    }
     walk.source(source);
     walk.facts.unknowns.dedup();
     walk.facts
 }
 
-struct Walk {
+pub(super) struct Walk {
     facts: Facts,
-    depth: usize,
-    options: ParserOptions,
+    pub(super) depth: usize,
+    pub(super) options: ParserOptions,
     source: String,
 }
 
 impl Walk {
-    fn unknown(&mut self, what: impl Into<String>) {
+    pub(super) fn unknown(&mut self, what: impl Into<String>) {
         self.facts.unknowns.push(what.into());
     }
 
-    fn source(&mut self, source: &str) {
+    pub(super) fn source(&mut self, source: &str) {
         if source.trim().is_empty() {
             return;
         }
@@ -117,12 +124,20 @@ impl Walk {
                 self.test(right);
             }
             ExtendedTestExpr::Not(inner) | ExtendedTestExpr::Parenthesized(inner) => self.test(inner),
-            ExtendedTestExpr::UnaryTest(_, word) => self.word(&word.value),
+            ExtendedTestExpr::UnaryTest(_, word) => self.tested(&word.value),
             ExtendedTestExpr::BinaryTest(_, left, right) => {
-                self.word(&left.value);
-                self.word(&right.value);
+                self.tested(&left.value);
+                self.tested(&right.value);
             }
         }
+    }
+
+    /// A word of `[[ … ]]`, which may be evaluated as arithmetic, subscripts with commands included.
+    fn tested(&mut self, raw: &str) {
+        if raw.contains('[') && (raw.contains("$(") || raw.contains('`')) {
+            self.unknown(format!("what `{}` runs as a subscript", excerpt(raw)));
+        }
+        self.word(raw);
     }
 
     fn compound(&mut self, compound: &CompoundCommand) {
@@ -133,6 +148,11 @@ impl Walk {
                 let text: String = self.source.chars().skip(start).take(end.saturating_sub(start)).collect();
                 if !(text.starts_with("((") && text.ends_with("))")) {
                     self.unknown(format!("`{}` may be arithmetic or commands", excerpt(&text)));
+                    // What it runs if they are commands: two parentheses less, one at a time.
+                    let inner = text.strip_prefix('(').and_then(|text| text.trim_end().strip_suffix(')'));
+                    if let Some(inner) = inner.map(str::to_owned) {
+                        self.source(&inner);
+                    }
                 }
                 self.word(&arithmetic.expr.value);
             }
@@ -146,7 +166,7 @@ impl Walk {
             CompoundCommand::Subshell(subshell) => self.list(&subshell.list),
             CompoundCommand::ForClause(clause) => {
                 clause.values.iter().flatten().for_each(|word| self.word(&word.value));
-                self.assign(&clause.variable_name, None);
+                self.assign(&clause.variable_name, None, String::new());
                 self.list(&clause.body.list);
             }
             CompoundCommand::CaseClause(clause) => {
@@ -213,8 +233,8 @@ impl Walk {
         }
     }
 
-    fn assign(&mut self, name: &str, value: Option<String>) {
-        self.facts.assignments.push(Assignment { name: name.to_owned(), value });
+    fn assign(&mut self, name: &str, value: Option<String>, raw: String) {
+        self.facts.assignments.push(Assignment { name: name.to_owned(), value, raw });
     }
 
     fn assignment(&mut self, assignment: &brush_parser::ast::Assignment) {
@@ -239,7 +259,11 @@ impl Walk {
                 None
             }
         };
-        self.assign(name, value);
+        let raw = match &assignment.value {
+            AssignmentValue::Scalar(word) => word.value.clone(),
+            AssignmentValue::Array(_) => String::new(),
+        };
+        self.assign(name, value, raw);
     }
 
     fn item(&mut self, item: &Item, words: &mut Vec<Word>, prefix: bool) {
@@ -281,12 +305,10 @@ impl Walk {
             self.item(item, &mut words, false);
         }
         let own = self.facts.commands.len();
-        let fed =
-            simple.suffix.iter().flat_map(|s| &s.0).any(|item| {
-                matches!(item, Item::IoRedirect(IoRedirect::HereDocument(..) | IoRedirect::HereString(..)))
-            });
+        let items = simple.prefix.iter().flat_map(|prefix| &prefix.0);
+        let input = items.chain(simple.suffix.iter().flat_map(|suffix| &suffix.0)).find_map(input);
         if !words.is_empty() {
-            self.words(words, fed);
+            self.words(words, input);
         }
         let after = self.facts.commands.len();
         if own > before && after > own {
@@ -295,24 +317,25 @@ impl Walk {
     }
 
     /// Records a command and everything that it runs in turn.
-    fn words(&mut self, words: Vec<Word>, fed: bool) {
+    fn words(&mut self, words: Vec<Word>, input: Option<String>) {
         if self.depth >= DEPTH_MAX || self.facts.commands.len() > COMMANDS_MAX {
             return self.unknown("more is nested here than is looked at");
         }
         self.depth += 1;
-        let mut command = Command { words, carrier: false };
+        let mut command = Command { words, carrier: false, input };
         if command.program().is_none() {
             let raw = command.words.first().map_or("", |word| word.raw.as_str());
             self.unknown(format!("which program `{}` is", excerpt(raw)));
         }
-        let carried = carry::carried(&command, fed);
-        command.carrier = carry::is_carrier(&command) && !carried.is_empty();
+        let carried = carry::carried(&command);
+        command.carrier = carry::is_carrier(&command) && carried.iter().any(|item| *item != Carried::Nothing);
+        let command_input = command.input.clone();
         self.facts.commands.push(command);
         for item in carried {
             match item {
-                Carried::Command(words) => self.words(words, false),
+                Carried::Command(words) => self.words(words, command_input.clone()),
                 Carried::Source(source) => self.source(&source),
-                Carried::Assignment(name, value) => self.assign(&name, value),
+                Carried::Assignment(name, value) => self.assign(&name, value, String::new()),
                 Carried::Writes(target) => self.facts.redirects.push(Redirect { target, writes: true }),
                 Carried::Unknown(what) => self.unknown(what),
                 Carried::Nothing => {}
@@ -320,96 +343,17 @@ impl Walk {
         }
         self.depth -= 1;
     }
+}
 
-    fn word(&mut self, raw: &str) {
-        if !raw.contains(['$', '`', '<', '>']) {
-            return;
-        }
-        if self.depth >= DEPTH_MAX {
-            return self.unknown("more is nested here than is looked at");
-        }
-        self.depth += 1;
-        match word::parse(raw, &self.options) {
-            Ok(pieces) => self.pieces(pieces),
-            Err(_) => self.unknown(format!("`{}` cannot be parsed", excerpt(raw))),
-        }
-        self.depth -= 1;
-    }
-
-    /// brush-parser 0.4.0 makes plain text of a `${…}` that it cannot parse (`${ cmd; }`): an
-    /// opener that is left in plain text is unknown.
-    fn pieces(&mut self, pieces: Vec<WordPieceWithSource>) {
-        let mut run = String::new();
-        for piece in pieces {
-            if let WordPiece::Text(text) = piece.piece {
-                run.push_str(&text);
-            } else {
-                self.leftover(&run);
-                run.clear();
-                self.piece(piece.piece);
-            }
-        }
-        self.leftover(&run);
-    }
-
-    fn leftover(&mut self, text: &str) {
-        if ["${", "$(", "$[", "`"].iter().any(|opener| text.contains(opener)) {
-            self.unknown(format!("`{}` cannot be parsed", excerpt(text)));
-        }
-    }
-
-    fn piece(&mut self, piece: WordPiece) {
-        match piece {
-            WordPiece::DoubleQuotedSequence(pieces) | WordPiece::GettextDoubleQuotedSequence(pieces) => {
-                self.pieces(pieces);
-            }
-            WordPiece::CommandSubstitution(source) | WordPiece::BackquotedCommandSubstitution(source) => {
-                self.source(&source);
-            }
-            WordPiece::ArithmeticExpression(expression) => self.word(&expression.value),
-            WordPiece::ParameterExpansion(expression) => self.parameter(expression),
-            WordPiece::Text(_)
-            | WordPiece::SingleQuotedText(_)
-            | WordPiece::AnsiCQuotedText(_)
-            | WordPiece::TildeExpansion(_)
-            | WordPiece::EscapeSequence(_) => {}
-        }
-    }
-
-    fn parameter(&mut self, expression: ParameterExpr) {
-        use ParameterExpr as E;
-        let (parameter, first, second) = match expression {
-            E::UseDefaultValues { parameter, default_value: text, .. }
-            | E::AssignDefaultValues { parameter, default_value: text, .. }
-            | E::IndicateErrorIfNullOrUnset { parameter, error_message: text, .. }
-            | E::UseAlternativeValue { parameter, alternative_value: text, .. }
-            | E::RemoveSmallestSuffixPattern { parameter, pattern: text, .. }
-            | E::RemoveLargestSuffixPattern { parameter, pattern: text, .. }
-            | E::RemoveSmallestPrefixPattern { parameter, pattern: text, .. }
-            | E::RemoveLargestPrefixPattern { parameter, pattern: text, .. }
-            | E::UppercaseFirstChar { parameter, pattern: text, .. }
-            | E::UppercasePattern { parameter, pattern: text, .. }
-            | E::LowercaseFirstChar { parameter, pattern: text, .. }
-            | E::LowercasePattern { parameter, pattern: text, .. } => (Some(parameter), text, None),
-            E::Substring { parameter, offset, length, .. } => {
-                (Some(parameter), Some(offset.value), length.map(|length| length.value))
-            }
-            E::ReplaceSubstring { parameter, pattern, replacement, .. } => {
-                (Some(parameter), Some(pattern), replacement)
-            }
-            E::Transform { parameter, .. } => {
-                self.unknown("`${…@…}` may run what a variable holds");
-                (Some(parameter), None, None)
-            }
-            E::Parameter { parameter, .. } | E::ParameterLength { parameter, .. } => (Some(parameter), None, None),
-            E::VariableNames { .. } | E::MemberKeys { .. } => (None, None, None),
-        };
-        if let Some(Parameter::NamedWithIndex { index, .. }) = parameter {
-            self.word(&index);
-        }
-        for text in [first, second].into_iter().flatten() {
-            self.word(&text);
-        }
+/// The text that a redirection makes the input of a command.
+fn input(item: &Item) -> Option<String> {
+    match item {
+        Item::IoRedirect(IoRedirect::HereDocument(_, document)) => Some(document.doc.value.clone()),
+        Item::IoRedirect(IoRedirect::HereString(_, word)) => Some(word.value.clone()),
+        Item::IoRedirect(IoRedirect::File(..) | IoRedirect::OutputAndError(..))
+        | Item::Word(_)
+        | Item::AssignmentWord(..)
+        | Item::ProcessSubstitution(..) => None,
     }
 }
 
@@ -418,7 +362,7 @@ fn declares(program: &str) -> bool {
 }
 
 /// The first line of `text`, at most 60 characters.
-fn excerpt(text: &str) -> String {
+pub(super) fn excerpt(text: &str) -> String {
     let line = text.trim().lines().next().unwrap_or_default();
     let short: String = line.chars().take(60).collect();
     if short.len() < text.trim().len() { format!("{short}…") } else { short }

@@ -1,0 +1,98 @@
+//! The expansions inside of words: substitutions, parameters, arithmetic. The other half of `walk`.
+
+use brush_parser::word::{self, Parameter, ParameterExpr, WordPiece, WordPieceWithSource};
+
+use super::walk::{DEPTH_MAX, Walk, excerpt};
+
+impl Walk {
+    pub(super) fn word(&mut self, raw: &str) {
+        if !raw.contains(['$', '`', '<', '>']) {
+            return;
+        }
+        if self.depth >= DEPTH_MAX {
+            return self.unknown("more is nested here than is looked at");
+        }
+        self.depth += 1;
+        match word::parse(raw, &self.options) {
+            Ok(pieces) => self.pieces(pieces),
+            Err(_) => self.unknown(format!("`{}` cannot be parsed", excerpt(raw))),
+        }
+        self.depth -= 1;
+    }
+
+    /// brush-parser 0.4.0 makes plain text of a `${…}` that it cannot parse (`${ cmd; }`): an
+    /// opener that is left in plain text is unknown.
+    pub(super) fn pieces(&mut self, pieces: Vec<WordPieceWithSource>) {
+        let mut run = String::new();
+        for piece in pieces {
+            if let WordPiece::Text(text) = piece.piece {
+                run.push_str(&text);
+            } else {
+                self.leftover(&run);
+                run.clear();
+                self.piece(piece.piece);
+            }
+        }
+        self.leftover(&run);
+    }
+
+    fn leftover(&mut self, text: &str) {
+        if ["${", "$(", "$[", "`"].iter().any(|opener| text.contains(opener)) {
+            self.unknown(format!("`{}` cannot be parsed", excerpt(text)));
+        }
+    }
+
+    fn piece(&mut self, piece: WordPiece) {
+        match piece {
+            WordPiece::DoubleQuotedSequence(pieces) | WordPiece::GettextDoubleQuotedSequence(pieces) => {
+                self.pieces(pieces);
+            }
+            WordPiece::CommandSubstitution(source) | WordPiece::BackquotedCommandSubstitution(source) => {
+                self.source(&source);
+            }
+            WordPiece::ArithmeticExpression(expression) => self.word(&expression.value),
+            WordPiece::ParameterExpansion(expression) => self.parameter(expression),
+            WordPiece::Text(_)
+            | WordPiece::SingleQuotedText(_)
+            | WordPiece::AnsiCQuotedText(_)
+            | WordPiece::TildeExpansion(_)
+            | WordPiece::EscapeSequence(_) => {}
+        }
+    }
+
+    fn parameter(&mut self, expression: ParameterExpr) {
+        use ParameterExpr as E;
+        let (parameter, first, second) = match expression {
+            E::UseDefaultValues { parameter, default_value: text, .. }
+            | E::AssignDefaultValues { parameter, default_value: text, .. }
+            | E::IndicateErrorIfNullOrUnset { parameter, error_message: text, .. }
+            | E::UseAlternativeValue { parameter, alternative_value: text, .. }
+            | E::RemoveSmallestSuffixPattern { parameter, pattern: text, .. }
+            | E::RemoveLargestSuffixPattern { parameter, pattern: text, .. }
+            | E::RemoveSmallestPrefixPattern { parameter, pattern: text, .. }
+            | E::RemoveLargestPrefixPattern { parameter, pattern: text, .. }
+            | E::UppercaseFirstChar { parameter, pattern: text, .. }
+            | E::UppercasePattern { parameter, pattern: text, .. }
+            | E::LowercaseFirstChar { parameter, pattern: text, .. }
+            | E::LowercasePattern { parameter, pattern: text, .. } => (Some(parameter), text, None),
+            E::Substring { parameter, offset, length, .. } => {
+                (Some(parameter), Some(offset.value), length.map(|length| length.value))
+            }
+            E::ReplaceSubstring { parameter, pattern, replacement, .. } => {
+                (Some(parameter), Some(pattern), replacement)
+            }
+            E::Transform { parameter, .. } => {
+                self.unknown("`${…@…}` may run what a variable holds");
+                (Some(parameter), None, None)
+            }
+            E::Parameter { parameter, .. } | E::ParameterLength { parameter, .. } => (Some(parameter), None, None),
+            E::VariableNames { .. } | E::MemberKeys { .. } => (None, None, None),
+        };
+        if let Some(Parameter::NamedWithIndex { index, .. }) = parameter {
+            self.word(&index);
+        }
+        for text in [first, second].into_iter().flatten() {
+            self.word(&text);
+        }
+    }
+}

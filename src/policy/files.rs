@@ -1,0 +1,156 @@
+//! The part of the decision that is about files: words and redirections against the paths.
+
+use crate::domain::record::Verdict;
+
+use super::facts::{Command, Facts};
+use super::judge::{Draft, Network};
+use super::paths::{Area, Place, candidates};
+use super::tables;
+use super::variables;
+use super::word::Word;
+
+impl Draft<'_> {
+    pub(super) fn arguments(&mut self, command: &Command, facts: &Facts, area: &Area<'_>) {
+        let name = command.name().unwrap_or_default();
+        if matches!(
+            name,
+            "echo" | "printf" | "export" | "expr" | "basename" | "dirname" | "tr" | "seq" | "alias" | "[["
+        ) {
+            return;
+        }
+        self.not_there(command, facts);
+        let text_first =
+            matches!(name, "sed" | "awk" | "gawk" | "mawk" | "grep" | "egrep" | "fgrep" | "rg" | "jq" | "yq");
+        let positionals = command.positionals();
+        let last = positionals.last().copied();
+        let first = positionals.first().copied();
+        for word in command.arguments() {
+            if text_first && first.is_some_and(|first| std::ptr::eq(first, word)) {
+                continue;
+            }
+            let writes = match name {
+                "rm" | "rmdir" | "mv" | "tee" | "touch" | "mkdir" | "chmod" | "chown" | "truncate" | "shred"
+                | "unlink" => true,
+                "cp" | "ln" | "install" | "rsync" => last.is_some_and(|last| std::ptr::eq(last, word)),
+                "dd" => word.fixed.starts_with("of="),
+                "sed" => command.has_option('i', "in-place"),
+                _ => false,
+            };
+            if word.raw.starts_with('~') && !word.known && word.fixed.is_empty() {
+                self.cannot_tell(&format!("whose home `{}` is", word.raw));
+            }
+            for possible in variables::possible(word, facts).iter().chain([word]) {
+                for candidate in candidates(possible) {
+                    self.place(&candidate, writes, area);
+                }
+            }
+            if matches!(name, "rm" | "chmod" | "chown" | "mv" | "find" | "shred") {
+                self.everything(name, command, word, area);
+            }
+        }
+    }
+
+    /// Asks about a change to something in `/tmp` that the script did not put there.
+    fn not_there(&mut self, command: &Command, facts: &Facts) {
+        let name = command.name().unwrap_or_default();
+        let last = command.positionals().last().map(|word| word.fixed.clone()).filter(|path| path.starts_with("/tmp/"));
+        let Some(path) = last.filter(|_| matches!(name, "rm" | "chmod" | "chown" | "zip" | "truncate")) else { return };
+        let made = |word: &Word| {
+            word.fixed.len() > "/tmp/".len() && (word.fixed.starts_with(&path) || path.starts_with(&word.fixed))
+        };
+        let earlier = facts.commands.iter().take_while(|other| !std::ptr::eq(*other, command));
+        let named = earlier.flat_map(Command::arguments).any(made) || facts.redirects.iter().any(|r| made(&r.target));
+        if !named {
+            self.cannot_tell(&format!("what `{path}` is: a run starts with an empty `/tmp`"));
+        }
+    }
+
+    /// Asks before a change to a whole mounted directory.
+    fn everything(&mut self, name: &str, command: &Command, word: &Word, area: &Area<'_>) {
+        let effects = tables::effects(command);
+        let bare: String = word.raw.chars().filter(|c| !matches!(c, '"' | '{' | '}')).collect();
+        let empty =
+            bare.starts_with('$') && (bare.ends_with('/') || bare.ends_with("/*")) && bare.matches('/').count() == 1;
+        if effects.contains(&"bulk") && !word.known && empty {
+            self.add(Verdict::Ask, "everything", format!("`{}` is everything when the variable is empty", word.raw));
+        }
+        if !(effects.contains(&"bulk") || name == "mv") || !word.known {
+            return;
+        }
+        let text = word.fixed.trim_end_matches(['*', '.', '/']);
+        let root = matches!(text, "~" | "") && (word.glob || word.fixed.starts_with(['~', '.', '/']))
+            || text == "/tmp"
+            || area.roots.iter().any(|root| root.to_str() == Some(text));
+        if root {
+            self.add(Verdict::Ask, "everything", format!("`{name} {}` is about everything in a directory", word.raw));
+        }
+    }
+
+    fn place(&mut self, word: &Word, writes: bool, area: &Area<'_>) {
+        match area.place(word, writes) {
+            Place::Fine => {}
+            Place::Denied(path) => {
+                self.add(
+                    Verdict::Deny,
+                    "denied paths",
+                    format!("`{}` is in `{}`, which is denied", word.raw, path.display()),
+                );
+            }
+            Place::Outside(shown) if word.fixed.contains(char::is_whitespace) && !writes => drop(shown),
+            Place::Outside(shown) => {
+                let roots: Vec<String> = area.roots.iter().map(|root| format!("`{}`", root.display())).collect();
+                self.add(
+                    Verdict::Deny,
+                    "allowed paths",
+                    format!("`{shown}` is outside of {} and `/tmp`", roots.join(", ")),
+                );
+            }
+            Place::PerhapsOutside(shown) => {
+                self.cannot_tell(&format!("whether `{shown}` is inside the allowed paths"));
+            }
+        }
+        if writes && is_obeyed(&word.fixed) {
+            self.effect("obeyed");
+            self.add(Verdict::Ask, "obeyed", format!("`{}` is obeyed by programs that run later", word.raw));
+        }
+    }
+
+    pub(super) fn redirects(&mut self, facts: &Facts, area: &Area<'_>) {
+        for redirect in &facts.redirects {
+            let target = &redirect.target;
+            if redirect.writes && !target.fixed.starts_with("/dev/") {
+                self.effect("overwrite");
+            }
+            if target.fixed.starts_with("/dev/tcp/") || target.fixed.starts_with("/dev/udp/") {
+                self.effect("network");
+                self.network = Network::Ask;
+                self.add(Verdict::Deny, "outgoing", format!("`{}` is a connection", target.raw));
+            } else {
+                for possible in variables::possible(target, facts).iter().chain([target]) {
+                    self.place(possible, redirect.writes, area);
+                }
+            }
+        }
+    }
+}
+
+/// Files that a host obeys.
+fn is_obeyed(path: &str) -> bool {
+    let name = super::facts::base_name(path);
+    path.contains(".git/hooks")
+        || path.ends_with(".git/config")
+        || path.contains(".github/workflows")
+        || path.contains("autostart/")
+        || matches!(
+            name,
+            ".envrc"
+                | ".bashrc"
+                | ".bash_profile"
+                | ".profile"
+                | ".zshrc"
+                | ".zshenv"
+                | "authorized_keys"
+                | ".gitconfig"
+                | ".gitlab-ci.yml"
+        )
+}
