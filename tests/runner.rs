@@ -66,9 +66,12 @@ impl House {
     fn write_policy(&self) {
         let config = self.home().join("config");
         std::fs::create_dir_all(&config).unwrap();
-        let mounts = vec![overlay(&self.work()), overlay(&self.directory.path().join("missing"))];
-        let denied: Vec<PathBuf> = vec![self.work().join("secret"), "/root".into()];
-        std::fs::write(config.join("stub.json"), serde_json::to_vec(&(mounts, denied)).unwrap()).unwrap();
+        let (work, missing) = (self.work(), self.directory.path().join("missing"));
+        let tools = format!(
+            "files:\n  allowed_paths: [{work:?}, {missing:?}]\n  denied_paths: [{secret:?}, /root]\n",
+            secret = work.join("secret")
+        );
+        std::fs::write(config.join("tools.yaml"), tools).unwrap();
     }
 
     fn start(&mut self) {
@@ -101,7 +104,7 @@ impl House {
         };
         let mut core = Core { stream, images: Vec::new() };
         loop {
-            match core.hear().await {
+            match core.hear_all().await {
                 FromRunner::Ready(ready) if ready.problems.is_empty() => {
                     core.images = ready.images;
                     return core;
@@ -136,7 +139,18 @@ impl Core {
         codec::send(&mut self.stream, &message).await.unwrap();
     }
 
+    /// The next answer; news of the runner's own state is left out.
     async fn hear(&mut self) -> FromRunner {
+        loop {
+            match self.hear_all().await {
+                FromRunner::Ready(_) => {}
+                FromRunner::Progress { text, .. } => println!("{text}"),
+                message => return message,
+            }
+        }
+    }
+
+    async fn hear_all(&mut self) -> FromRunner {
         let heard = tokio::time::timeout(Duration::from_secs(60), codec::receive(&mut self.stream)).await;
         heard.expect("the runner is silent").unwrap().expect("the runner closed the connection")
     }

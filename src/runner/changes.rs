@@ -42,20 +42,17 @@ async fn discard_empty(runner: Arc<Runner>, run: RunId, workspace: PathBuf) {
 async fn read_one(runner: &Runner, run: &RunId, claimed_ns: u64, workspace: &Path) -> Result<ChangeSet, String> {
     let denied = runner.rules()?.denied().into_iter().filter(|path| path.starts_with(workspace)).collect();
     let request = ToKeeper::Read { run: run.clone(), claimed_ns, denied };
-    match keeper::ask(runner, workspace, &request).await? {
-        FromKeeper::Changes(set) => Ok(set),
-        _ => Err(odd()),
-    }
+    let FromKeeper::Changes(set) = keeper::ask(runner, workspace, &request).await? else { return Err(odd()) };
+    Ok(set)
 }
 
 /// The unified diff of a run.
 pub(super) async fn diff(runner: &Runner, run: &RunId) -> Result<String, String> {
     let mut text = String::new();
     for workspace in workspaces(runner, run)? {
-        match keeper::ask(runner, &workspace, &ToKeeper::Diff { run: run.clone() }).await? {
-            FromKeeper::Diff(part) => text.push_str(&part),
-            _ => return Err(odd()),
-        }
+        let answer = keeper::ask(runner, &workspace, &ToKeeper::Diff { run: run.clone() }).await?;
+        let FromKeeper::Diff(part) = answer else { return Err(odd()) };
+        text.push_str(&part);
     }
     Ok(text)
 }
@@ -101,19 +98,15 @@ pub(super) async fn undo(runner: &Runner, run: &RunId) -> Result<Vec<Landing>, S
 }
 
 async fn landed(runner: &Runner, workspace: &Path, request: &ToKeeper) -> Result<Landing, String> {
-    match keeper::ask(runner, workspace, request).await? {
-        FromKeeper::Landed(landing) => Ok(landing),
-        _ => Err(odd()),
-    }
+    let FromKeeper::Landed(landing) = keeper::ask(runner, workspace, request).await? else { return Err(odd()) };
+    Ok(landing)
 }
 
 /// Empties an overlay and removes its directories, once nothing mounts it any more.
 async fn discard(runner: &Runner, run: &RunId, workspace: &Path) -> Result<(), String> {
     runner.container_gone(run).await;
-    match keeper::ask(runner, workspace, &ToKeeper::Drop { run: run.clone() }).await? {
-        FromKeeper::Dropped => {}
-        _ => return Err(odd()),
-    }
+    let answer = keeper::ask(runner, workspace, &ToKeeper::Drop { run: run.clone() }).await?;
+    let FromKeeper::Dropped = answer else { return Err(odd()) };
     let path = workspace.display();
     overlay::remove(runner, run, workspace)
         .map_err(|error| format!("the overlay over `{path}` cannot be removed: {error}"))

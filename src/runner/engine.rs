@@ -36,7 +36,12 @@ pub(super) async fn connect(host: Option<&str>) -> Result<Docker, RunnerError> {
 pub(super) async fn supervise(runner: Arc<Runner>) {
     let mut reaped = false;
     while !runner.stop.is_cancelled() {
-        match bring_up(&runner, &mut reaped).await {
+        // A build takes minutes: the end of the runner does not wait for it.
+        let up = tokio::select! {
+            up = bring_up(&runner, &mut reaped) => up,
+            () = runner.stop.cancelled() => return,
+        };
+        match up {
             Ok(engine) => {
                 runner.become_ready(engine.clone()).await;
                 watch(&runner, &engine.docker).await;

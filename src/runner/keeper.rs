@@ -111,10 +111,12 @@ async fn open(runner: &Runner, engine: &Engine, container: &str, places: Places)
     let attached = attach::attach(&engine.docker, container).await.map_err(|error| error.to_string())?;
     engine.docker.start_container(container, None).await.map_err(|error| error.to_string())?;
     let mut keeper = Keeper { container: container.to_owned(), attached, asked_at: Instant::now() };
-    let (device, inode) = match keeper.exchange(&ToKeeper::Open(places)).await? {
-        FromKeeper::Ready { device, inode, mount: _ } => (device, inode),
-        FromKeeper::Failed { why } => return Err(why),
-        _ => return Err("it did not say what it works on".to_owned()),
+    let answer = keeper.exchange(&ToKeeper::Open(places)).await?;
+    if let FromKeeper::Failed { why } = answer {
+        return Err(why);
+    }
+    let FromKeeper::Ready { device, inode, mount: _ } = answer else {
+        return Err("it did not say what it works on".to_owned());
     };
     let mut probes = locked(&runner.probes);
     if probes.get(&workspace).is_some_and(|probed| (probed.device, probed.inode) != (device, inode)) {

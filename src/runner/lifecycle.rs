@@ -68,8 +68,9 @@ pub(super) async fn run(runner: Arc<Runner>, order: Order, link: Link) {
 fn enlist(runner: &Runner, order: &Order) -> Result<(Live, mpsc::Receiver<StopCause>), String> {
     let memory_total = runner.memory_bytes();
     let mut all = locked(&runner.live);
-    if all.contains_key(&order.run) {
-        return Err(format!("run {} is under way", order.run));
+    if let Some(other) = all.get(&order.run) {
+        let stands = if other.over.is_cancelled() { "began before and never begins again" } else { "is under way" };
+        return Err(format!("run {} {stands}", order.run));
     }
     let memory_bytes = order.plan.limits.memory_bytes;
     let promised: u64 = all.values().filter(|live| !live.removed.is_cancelled()).map(|live| live.memory_bytes).sum();
@@ -139,7 +140,7 @@ async fn admit(runner: &Runner, order: &Order) -> Result<Admitted, String> {
         return Err(unusable.why.clone());
     }
     let allowed = check::Allowed {
-        mounts: rules.mounts_of(&plan.person, &survey::home(runner, &plan.person))?,
+        mounts: rules.mounts_of(&plan.person)?,
         limits: rules.limits(),
         images: engine.built.images.clone(),
         covers: survey.covers.clone(),
@@ -270,13 +271,15 @@ async fn places(
 ) -> Result<Places, String> {
     let (uid, gid) = runner.files_owner();
     let disk = |error: std::io::Error| format!("the run's directories cannot be made: {error}");
-    let home = survey::home(runner, &order.plan.person);
+    let home = runner.places.home.join("people").join(order.plan.person.as_str());
     let files = overlay::make_small_files(runner, &order.run, &order.plan.user_name, &home).map_err(disk)?;
+    let installation = Digest::of(runner.home_label().as_bytes()).short();
     let mut overlays = Vec::new();
     for (mount, probed) in survey.fit.iter().filter(|(mount, _)| mount.access == Access::Overlay) {
         overlay::make_kept_for(runner, &mount.path).map_err(disk)?;
         let overlay = overlay::make(runner, &order.run, &mount.path, probed).map_err(disk)?;
-        let name = format!("castoff-{}-{}", order.run, overlays.len());
+        // Volumes are the engine's, not an installation's: the name says whose it is.
+        let name = format!("castoff-{installation}-{}-{}", order.run, overlays.len());
         volume(runner, engine, &name, &overlay).await?;
         made.volumes.push(name.clone());
         overlays.push((mount.path.clone(), name));

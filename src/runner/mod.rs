@@ -46,7 +46,7 @@ use crate::domain::plan::Image;
 use crate::protocol::codec::{self, FrameError};
 use crate::protocol::runner::{FromRunner, Readiness};
 
-/// How long runs and keepers may take to end when the runner stops.
+/// How long runs, and then keepers, may take to end when the runner stops.
 const CLOSE_TIME_MAX: Duration = Duration::from_secs(40);
 /// How long [`health`] waits.
 const HEALTH_TIME_MAX: Duration = Duration::from_secs(10);
@@ -135,14 +135,13 @@ pub async fn serve(places: RunnerPlaces, stop: CancellationToken) -> Result<(), 
     accept(&runner, &listener).await;
     let engine = runner.engine();
     runner.tracker.close();
-    let close = async {
-        runner.tracker.wait().await;
-        if let Ok(engine) = engine {
-            runner.keepers.close(&engine).await;
-        }
-    };
-    if tokio::time::timeout(CLOSE_TIME_MAX, close).await.is_err() {
-        tracing::warn!("not everything ended in time; the next start removes what is left");
+    if tokio::time::timeout(CLOSE_TIME_MAX, runner.tracker.wait()).await.is_err() {
+        tracing::warn!("not every run ended in time; the next start removes what is left");
+    }
+    if let Ok(engine) = engine
+        && tokio::time::timeout(CLOSE_TIME_MAX, runner.keepers.close(&engine)).await.is_err()
+    {
+        tracing::warn!("not every keeper ended in time; the next start removes what is left");
     }
     let socket = socket(&runner.places.home);
     fs::remove_file(&socket).map_err(at(&socket))

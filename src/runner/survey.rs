@@ -32,9 +32,9 @@ pub(super) async fn survey(
     person: &PersonId,
     mounts: &[Mount],
 ) -> Result<Survey, String> {
-    let home = home(runner, person);
-    check::mounts(mounts, &rules.mounts_of(person, &home)?)?;
-    overlay::make_home(runner, &home).map_err(|error| format!("the home of `{person}` cannot be made: {error}"))?;
+    check::mounts(mounts, &rules.mounts_of(person)?)?;
+    overlay::make_home(runner, &rules.home_of(person))
+        .map_err(|error| format!("the home of `{person}` cannot be made: {error}"))?;
     let mut survey = Survey { fit: Vec::new(), covers: Vec::new(), unusable: Vec::new() };
     for mount in mounts {
         match probe::probe(runner, engine, mount).await {
@@ -51,19 +51,15 @@ pub(super) async fn survey(
     Ok(survey)
 }
 
-/// A person's own home.
-pub(super) fn home(runner: &Runner, person: &PersonId) -> PathBuf {
-    runner.places.home.join("people").join(person.as_str())
-}
-
 /// The denied paths that exist in a workspace; its keeper is asked only when one could.
 async fn covers(runner: &Runner, rules: &Rules, workspace: &Path) -> Result<Vec<Cover>, String> {
     let denied: Vec<PathBuf> = rules.denied().into_iter().filter(|path| path.starts_with(workspace)).collect();
     if denied.is_empty() {
         return Ok(Vec::new());
     }
-    match keeper::ask(runner, workspace, &ToKeeper::Covers { denied }).await? {
-        FromKeeper::Covers(covers) => Ok(covers),
-        _ => Err("the keeper gave another answer than the covers".to_owned()),
-    }
+    let answer = keeper::ask(runner, workspace, &ToKeeper::Covers { denied }).await?;
+    let FromKeeper::Covers(covers) = answer else {
+        return Err("the keeper gave another answer than the covers".to_owned());
+    };
+    Ok(covers)
 }
