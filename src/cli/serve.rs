@@ -3,7 +3,6 @@
 use std::io::Write as _;
 use std::path::Path;
 
-use anyhow::Context as _;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -95,24 +94,17 @@ pub(super) fn serve(home: &Path, config: &Path) -> anyhow::Result<u8> {
         prepare(home, config)?;
     }
     until_stopped(|stop| async move {
-        // Held until the end: the runner ends when its standard input does.
-        let runner = if external {
-            None
-        } else {
-            Some(child::start_runner(home, config).context("failed to start the runner")?)
-        };
         let tasks = TaskTracker::new();
         let handle = core::start(home, config, &tasks, &stop)?;
+        if !external {
+            tasks.spawn(child::keep_runner(home.to_path_buf(), config.to_path_buf(), stop.clone()));
+        }
         tasks.spawn(reload(home.to_path_buf(), config.to_path_buf(), handle.clone(), stop.clone()));
         tracing::info!("castoff {} serves {}", env!("CARGO_PKG_VERSION"), home.display());
         let served = control::server::serve(home, handle, stop.clone()).await;
         stop.cancel();
         tasks.close();
         tasks.wait().await;
-        if let Some(mut runner) = runner {
-            drop(runner.stdin.take());
-            runner.wait().await?;
-        }
         served
     })
 }

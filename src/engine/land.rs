@@ -168,19 +168,19 @@ impl Engine {
 
     pub(super) fn apply_asked(
         &mut self,
-        record: RunRecord,
+        record: &RunRecord,
         by: &Principal,
         paths: Option<Vec<PathBuf>>,
         step: &mut Step,
     ) {
-        if let Some(run) = self.held(&record, by, "apply", step) {
+        if let Some(run) = self.held(record, by, "apply", step) {
             self.withdraw_question(&run, by, step);
             self.start_applying(&run, paths, by, step);
         }
     }
 
-    pub(super) fn drop_asked(&mut self, record: RunRecord, by: &Principal, step: &mut Step) {
-        if let Some(run) = self.held(&record, by, "drop", step) {
+    pub(super) fn drop_asked(&mut self, record: &RunRecord, by: &Principal, step: &mut Step) {
+        if let Some(run) = self.held(record, by, "drop", step) {
             self.withdraw_question(&run, by, step);
             self.start_dropping(&run, by, step);
         }

@@ -1,10 +1,48 @@
 //! On a bare host the core starts the runner as a child of its own: the same binary, over the same
 //! sockets. The only place that starts a process on the host, and it starts nothing else.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::time::Duration;
 
 use tokio::process::Child;
+use tokio_util::sync::CancellationToken;
+
+/// Pause before a runner that ended is started again.
+const RESTART: Duration = Duration::from_secs(1);
+/// How long a runner may take to end its runs and keepers.
+const CLOSE_TIME_MAX: Duration = Duration::from_secs(45);
+
+/// Keeps a runner going until told to stop, and waits for it to end then.
+pub async fn keep_runner(home: PathBuf, config: PathBuf, stop: CancellationToken) {
+    while !stop.is_cancelled() {
+        match start_runner(&home, &config) {
+            Ok(mut runner) => tokio::select! {
+                ended = runner.wait() => tracing::warn!("the runner ended ({ended:?}) and is started again"),
+                () = stop.cancelled() => end(runner).await,
+            },
+            Err(error) => tracing::error!("the runner cannot be started: {error}"),
+        }
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = tokio::time::sleep(RESTART) => {}
+        }
+    }
+}
+
+/// A runner ends when its standard input does; one that does not is killed.
+async fn end(mut runner: Child) {
+    drop(runner.stdin.take());
+    match tokio::time::timeout(CLOSE_TIME_MAX, runner.wait()).await {
+        Ok(Ok(_)) => {}
+        Ok(Err(error)) => tracing::warn!("the runner cannot be waited for: {error}"),
+        Err(_) => {
+            if let Err(error) = runner.kill().await {
+                tracing::warn!("the runner cannot be ended: {error}");
+            }
+        }
+    }
+}
 
 /// Starts `castoff runner` from our own binary. It ends when its standard input ends, so it never
 /// outlives the core, however that dies.
