@@ -17,10 +17,17 @@ const CLOSE_TIME_MAX: Duration = Duration::from_secs(45);
 pub async fn keep_runner(home: PathBuf, config: PathBuf, stop: CancellationToken) {
     while !stop.is_cancelled() {
         match start_runner(&home, &config) {
-            Ok(mut runner) => tokio::select! {
-                ended = runner.wait() => tracing::warn!("the runner ended ({ended:?}) and is started again"),
-                () = stop.cancelled() => end(runner).await,
-            },
+            Ok(mut runner) => {
+                // Taken out, since waiting would close it.
+                let input = runner.stdin.take();
+                tokio::select! {
+                    ended = runner.wait() => tracing::warn!("the runner ended ({ended:?}) and is started again"),
+                    () = stop.cancelled() => {
+                        drop(input);
+                        end(runner).await;
+                    }
+                }
+            }
             Err(error) => tracing::error!("the runner cannot be started: {error}"),
         }
         tokio::select! {
@@ -30,9 +37,8 @@ pub async fn keep_runner(home: PathBuf, config: PathBuf, stop: CancellationToken
     }
 }
 
-/// A runner ends when its standard input does; one that does not is killed.
+/// Waits for a runner whose standard input was closed; one that does not end is killed.
 async fn end(mut runner: Child) {
-    drop(runner.stdin.take());
     match tokio::time::timeout(CLOSE_TIME_MAX, runner.wait()).await {
         Ok(Ok(_)) => {}
         Ok(Err(error)) => tracing::warn!("the runner cannot be waited for: {error}"),
