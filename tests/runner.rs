@@ -2,6 +2,7 @@
 //!
 //! Needs Docker, uid 0, and `CASTOFF_BIN_DIR` (a directory with a static castoff and castoff-init).
 #![cfg(test)]
+#![expect(clippy::wildcard_enum_match_arm, reason = "a test names the messages that it waits for")]
 
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
@@ -196,7 +197,16 @@ fn run(number: u8) -> RunId {
     RunId::from_random([number; 11])
 }
 
-/// Nothing of the installation's is left with the engine but the volume with castoff-init.
+/// The journal of a runner that died while this run was under way, in the middle of a line.
+fn cut_short(house: &House, run: &RunId) {
+    let path = house.home().join("state/runner/journal/runs.jsonl");
+    let mut text = std::fs::read_to_string(&path).unwrap();
+    text.push_str(&format!(r#"{{"begun":{{"run":"{run}","begun":{{"claimed_ns":5,"workspaces":[]}}}}}}"#));
+    text.push_str("\n{\"ended\":{\"ru");
+    std::fs::write(path, text).unwrap();
+}
+
+/// Nothing of the installation's is left with the engine.
 async fn assert_nothing_left(house: &House) {
     let docker = bollard::Docker::connect_with_unix("/var/run/docker.sock", 60, bollard::API_DEFAULT_VERSION).unwrap();
     let docker = docker.negotiate_version().await.unwrap();
@@ -207,10 +217,7 @@ async fn assert_nothing_left(house: &House) {
     assert_eq!(docker.list_containers(Some(options)).await.unwrap(), []);
     let options = bollard::query_parameters::ListVolumesOptionsBuilder::default().filters(&filters).build();
     let volumes = docker.list_volumes(Some(options)).await.unwrap().volumes.unwrap_or_default();
-    for volume in volumes.iter().filter(|volume| volume.name.starts_with("castoff-init-")) {
-        docker.remove_volume(&volume.name, None::<bollard::query_parameters::RemoveVolumeOptions>).await.unwrap();
-    }
-    assert!(volumes.iter().all(|volume| volume.name.starts_with("castoff-init-")), "{volumes:?}");
+    assert_eq!(volumes, []);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -292,13 +299,35 @@ async fn a_stop_a_lost_connection_and_a_restart_end_a_run_and_its_changes_are_he
     assert!(matches!(&runs[0].1, Fate::Ended(end) if end.changes.len() == 1 && !end.ending.by_itself()), "{runs:?}");
     assert_eq!(runs[1].1, Fate::NeverSeen);
 
-    drop(core);
+    core.send_run(&run(3), &plan).await;
+    while !matches!(core.hear().await, FromRunner::Output { .. }) {}
     house.end().await;
+    assert_nothing_left(&house).await;
+    cut_short(&house, &run(4));
     house.start();
     let mut core = house.connect().await;
-    core.tell(ToRunner::Recall { runs: vec![run(1)] }).await;
+    core.tell(ToRunner::Recall { runs: vec![run(1), run(3), run(4)] }).await;
     let FromRunner::Recalled { runs } = core.hear().await else { panic!("not recalled") };
     assert!(matches!(&runs[0].1, Fate::Ended(end) if end.changes.len() == 1), "{runs:?}");
+    let shutdown = Ending::Stopped { cause: StopCause::Shutdown };
+    assert!(matches!(&runs[1].1, Fate::Ended(end) if end.changes.len() == 1 && end.ending == shutdown), "{runs:?}");
+    assert!(matches!(&runs[2].1, Fate::Interrupted(end) if end.changes.is_empty()), "{runs:?}");
+    core.tell(ToRunner::Drop { run: run(1) }).await;
+    assert_eq!(core.hear().await, FromRunner::Dropped { run: run(1) });
+    house.end().await;
+    assert_nothing_left(&house).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_script_that_fills_the_disk_is_stopped() {
+    let mut house = House::new().await;
+    house.start();
+    let mut core = house.connect().await;
+    let mut plan = house.plan(&core, "for i in 1 2 3 4 5 6 7 8 9; do head -c 64M /dev/zero > $i; sleep 0.2; done");
+    plan.limits.disk_bytes = 128 << 20;
+    (plan.covers, _) = core.survey(&run(1), plan.mounts.clone()).await;
+    let (_, end) = core.run(&run(1), &plan).await;
+    assert_eq!(end.ending, Ending::Stopped { cause: StopCause::DiskCap });
     core.tell(ToRunner::Drop { run: run(1) }).await;
     assert_eq!(core.hear().await, FromRunner::Dropped { run: run(1) });
     house.end().await;

@@ -173,7 +173,8 @@ mod tests {
 
     #[test]
     fn a_plan_that_goes_beyond_the_policy_is_refused_with_the_reason() {
-        let cases: [(&str, fn(&mut Plan)); 13] = [
+        type Change = fn(&mut Plan);
+        let cases: [(&str, Change); 13] = [
             ("does not list `/etc`", |p| p.mounts.push(overlay("/etc"))),
             ("does not list `/w/src`", |p| p.mounts.push(overlay("/w/src"))),
             ("allows less", |p| p.mounts.push(overlay("/r"))),

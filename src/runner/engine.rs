@@ -5,10 +5,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use bollard::models::SystemInfo;
 use bollard::{API_DEFAULT_VERSION, Docker};
 
 use super::state::{Engine, Runner};
-use super::{RunnerError, images, reap};
+use super::{RunnerError, images, readback, reap};
 use crate::domain::ids::Digest;
 use crate::domain::plan::Image;
 use crate::protocol::runner::Readiness;
@@ -57,7 +58,10 @@ pub(super) async fn supervise(runner: Arc<Runner>) {
 
 async fn bring_up(runner: &Runner, reaped: &mut bool) -> Result<Engine, RunnerError> {
     let docker = connect(runner.places.docker.as_deref()).await?;
-    let (facts, memory_bytes) = facts(&docker).await?;
+    let info = docker.info().await?;
+    let memory_bytes = info.mem_total.and_then(|bytes| u64::try_from(bytes).ok()).unwrap_or(u64::MAX);
+    let missing = readback::missing(&info);
+    let facts = facts(&docker, info);
     if !*reaped {
         reap::reap(&docker, &runner.home_label()).await?;
         *reaped = true;
@@ -65,13 +69,22 @@ async fn bring_up(runner: &Runner, reaped: &mut bool) -> Result<Engine, RunnerEr
     let mut tell = |text: &str| runner.tell(text);
     let built = build_programs(&docker, &programs(runner.places.programs.as_deref())?, &runner.home_label()).await?;
     let base = images::base(&docker, &mut tell).await?;
-    let mut engine =
-        Engine { docker: docker.clone(), built: Built { images: vec![base.clone()], ..built }, facts, memory_bytes };
+    let mut engine = Engine {
+        docker: docker.clone(),
+        built: Built { images: vec![base.clone()], ..built },
+        facts,
+        memory_bytes,
+        missing,
+    };
     if images::found(&docker).await?.len() < 2 {
         // Runs in `base` need not wait for the larger image.
         runner.become_ready(engine.clone()).await;
     }
-    engine.built.images.push(images::workbench(&docker, &base, &mut tell).await?);
+    match images::workbench(&docker, &base, &mut tell).await {
+        Ok(workbench) => engine.built.images.push(workbench),
+        // Most scripts need `base` alone; the next start tries again.
+        Err(error) => runner.tell(&format!("runs have the image `base` alone: failed to {error}")),
+    }
     Ok(engine)
 }
 
@@ -131,14 +144,12 @@ async fn pause(runner: &Runner) {
     }
 }
 
-/// What `status` says of the engine, and the memory of its machine.
-async fn facts(docker: &Docker) -> Result<(Vec<(String, String)>, u64), RunnerError> {
-    let info = docker.info().await?;
+/// What `status` says of the engine.
+fn facts(docker: &Docker, info: SystemInfo) -> Vec<(String, String)> {
     let mut runtimes: Vec<String> = info.runtimes.unwrap_or_default().into_keys().collect();
     runtimes.sort();
     let cgroup = info.cgroup_version.map(|version| version.to_string());
-    let memory_bytes = info.mem_total.and_then(|bytes| u64::try_from(bytes).ok()).unwrap_or(u64::MAX);
-    let facts = [
+    [
         ("engine", info.server_version),
         ("api", Some(docker.client_version().to_string())),
         ("storage driver", info.driver),
@@ -148,8 +159,7 @@ async fn facts(docker: &Docker) -> Result<(Vec<(String, String)>, u64), RunnerEr
     ]
     .into_iter()
     .filter_map(|(name, value)| value.filter(|text| !text.is_empty()).map(|text| (name.to_owned(), text)))
-    .collect();
-    Ok((facts, memory_bytes))
+    .collect()
 }
 
 /// The readiness of a runner that has just begun.

@@ -1,4 +1,4 @@
-//! The runner's journal: which runs ever began, and how those ended that the core has not settled.
+//! The runner's journal: which runs ever began, how each ended, and whether the core has that on record.
 //!
 //! JSON lines in one file, each synced before what it tells is done. Read once, at start; a last line
 //! that a crash tore is dropped. Never holds output or a script. A run that is in it never starts again.
@@ -27,7 +27,7 @@ pub(super) struct Begun {
 pub(super) struct Entry {
     /// How it began.
     pub(super) begun: Begun,
-    /// How it ended, without its changes, until it is settled.
+    /// How it ended, without its changes.
     pub(super) end: Option<RunEnd>,
     /// Whether the core has it on record.
     pub(super) settled: bool,
@@ -88,7 +88,7 @@ impl Journal {
 
     /// Notes that the core has the result on record.
     pub(super) fn settle(&mut self, run: &RunId) -> io::Result<()> {
-        if self.runs.get(run).is_none_or(|entry| entry.end.is_none()) {
+        if self.runs.get(run).is_none_or(|entry| entry.end.is_none() || entry.settled) {
             return Ok(());
         }
         self.append(Line::Settled { run: run.clone() })
@@ -130,7 +130,6 @@ fn fold(runs: &mut BTreeMap<RunId, Entry>, line: Line) {
         }
         Line::Settled { run } => {
             if let Some(entry) = runs.get_mut(&run) {
-                entry.end = None;
                 entry.settled = true;
             }
         }
@@ -163,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn a_run_begins_once_for_ever_and_its_end_is_kept_until_it_is_settled() {
+    fn a_run_begins_once_for_ever_and_its_end_is_kept() {
         let directory = tempfile::tempdir().unwrap();
         let mut journal = Journal::open(directory.path()).unwrap();
         assert!(journal.begin(&run(1), &begun()).unwrap());
@@ -175,7 +174,7 @@ mod tests {
         journal.settle(&run(1)).unwrap();
         drop(journal);
         let mut journal = Journal::open(directory.path()).unwrap();
-        assert_eq!(journal.get(&run(1)), Some(&Entry { begun: begun(), end: None, settled: true }));
+        assert_eq!(journal.get(&run(1)), Some(&Entry { begun: begun(), end: Some(end()), settled: true }));
         assert!(!journal.begin(&run(1), &begun()).unwrap());
         assert_eq!(journal.get(&run(2)), None);
     }

@@ -250,7 +250,8 @@ async fn confirm(
         Err(_) => return Err("castoff-init did not get ready in time".to_owned()),
     };
     let confirmed = readback::confirm(&order.plan, &places, &engine.built.init_digest, &ready);
-    let enforced = confirmed.map_err(|differences| refuse(&differences).err().unwrap_or_default())?;
+    let mut enforced = confirmed.map_err(|differences| refuse(&differences).err().unwrap_or_default())?;
+    enforced.missing.extend(engine.missing.iter().cloned());
     Ok((attached, Enforced { container: created.id, ..enforced }))
 }
 

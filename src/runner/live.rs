@@ -129,7 +129,7 @@ impl Driver<'_> {
         let mut deadline = Instant::now() + Duration::from_millis(limits.wall_time_ms) + BACKSTOP;
         let mut looks = tokio::time::interval(DISK_INTERVAL);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut closed = false;
+        let mut ending = false;
         let mut full = false;
         loop {
             tokio::select! {
@@ -140,8 +140,14 @@ impl Driver<'_> {
                         deadline = deadline.min(self.stop(StopCause::DiskCap).await);
                     }
                 }
-                () = self.link.gone.cancelled(), if !closed => (closed, deadline) = (true, deadline.min(self.close().await)),
-                () = self.runner.stop.cancelled(), if !closed => (closed, deadline) = (true, deadline.min(self.close().await)),
+                () = self.link.gone.cancelled(), if !ending => {
+                    ending = true;
+                    deadline = deadline.min(self.end().await);
+                }
+                () = self.runner.stop.cancelled(), if !ending => {
+                    ending = true;
+                    deadline = deadline.min(self.end().await);
+                }
                 () = tokio::time::sleep_until(deadline) => return,
             }
         }
@@ -156,8 +162,12 @@ impl Driver<'_> {
         Instant::now() + Duration::from_millis(GRACE_MS) + BACKSTOP
     }
 
-    /// Closes init's input: it kills everything.
-    async fn close(&mut self) -> Instant {
+    /// Ends the script with its runner or its connection: by a stop, so that the record says why, or
+    /// by closing init's input, which kills everything.
+    async fn end(&mut self) -> Instant {
+        if self.runner.stop.is_cancelled() {
+            return self.stop(StopCause::Shutdown).await;
+        }
         // A stream that is broken is closed too.
         drop(self.input.shutdown().await);
         Instant::now() + BACKSTOP

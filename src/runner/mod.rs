@@ -41,7 +41,7 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio_util::sync::CancellationToken;
 
 use self::journal::Journal;
-use self::state::Runner;
+use self::state::{Engine, Runner};
 use crate::domain::plan::Image;
 use crate::protocol::codec::{self, FrameError};
 use crate::protocol::runner::{FromRunner, Readiness};
@@ -138,13 +138,21 @@ pub async fn serve(places: RunnerPlaces, stop: CancellationToken) -> Result<(), 
     if tokio::time::timeout(CLOSE_TIME_MAX, runner.tracker.wait()).await.is_err() {
         tracing::warn!("not every run ended in time; the next start removes what is left");
     }
-    if let Ok(engine) = engine
-        && tokio::time::timeout(CLOSE_TIME_MAX, runner.keepers.close(&engine)).await.is_err()
-    {
-        tracing::warn!("not every keeper ended in time; the next start removes what is left");
+    if let Ok(engine) = engine {
+        clear(&runner, &engine).await;
     }
     let socket = socket(&runner.places.home);
     fs::remove_file(&socket).map_err(at(&socket))
+}
+
+/// Ends the keepers, then removes whatever of this installation's is left with the engine.
+async fn clear(runner: &Runner, engine: &Engine) {
+    if tokio::time::timeout(CLOSE_TIME_MAX, runner.keepers.close(engine)).await.is_err() {
+        tracing::warn!("not every keeper ended in time");
+    }
+    if let Err(error) = reap::reap(&engine.docker, &runner.home_label()).await {
+        tracing::warn!(%error, "something is left with the engine; the next start removes it");
+    }
 }
 
 /// What the runner of `home` says of itself.

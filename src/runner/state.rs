@@ -33,6 +33,8 @@ pub(super) struct Engine {
     pub(super) facts: Vec<(String, String)>,
     /// Memory of its machine.
     pub(super) memory_bytes: u64,
+    /// Walls that it does not have, for people.
+    pub(super) missing: Vec<String>,
 }
 
 /// A run that is under way, or whose container is being removed.
