@@ -96,7 +96,12 @@ impl Draft<'_> {
                     format!("`{}` is in `{}`, which is denied", word.raw, path.display()),
                 );
             }
-            Place::Outside(shown) if word.fixed.contains(char::is_whitespace) && !writes => drop(shown),
+            // Text rather than a path: `-m "/x and more"`.
+            Place::Outside(_)
+                if !writes
+                    && word.fixed.contains(char::is_whitespace)
+                    && !["/home/", "/root/", "/mnt/", "/media/", "/srv/"].iter().any(|d| word.fixed.starts_with(d)) => {
+            }
             Place::Outside(shown) => {
                 let roots: Vec<String> = area.roots.iter().map(|root| format!("`{}`", root.display())).collect();
                 self.add(

@@ -15,6 +15,8 @@ use super::word::Word;
 
 /// Deepest nesting of sources and words inside one another.
 pub(super) const DEPTH_MAX: usize = 32;
+/// Most substitutions in a here-document that are looked at.
+const HEREDOC_SUBSTITUTIONS_MAX: usize = 6;
 /// Most commands of one script that are looked at.
 const COMMANDS_MAX: usize = 4096;
 
@@ -214,6 +216,12 @@ impl Walk {
                     IoFileRedirectTarget::Fd(_) => {}
                 }
             }
+            // brush-parser 0.4.0 backtracks exponentially over substitutions that a body leaves open.
+            IoRedirect::HereDocument(_, document)
+                if document.requires_expansion && nested_openers(&document.doc.value) > HEREDOC_SUBSTITUTIONS_MAX =>
+            {
+                self.unknown("what the many substitutions of a here-document run");
+            }
             IoRedirect::HereDocument(_, document) if document.requires_expansion => {
                 match word::parse_heredoc(&document.doc.value, &self.options) {
                     Ok(pieces) => self.pieces(pieces),
@@ -343,6 +351,15 @@ impl Walk {
         }
         self.depth -= 1;
     }
+}
+
+/// Openers that may hold others: all but a plain `${NAME}`.
+fn nested_openers(text: &str) -> usize {
+    let plain = |rest: &str| {
+        rest.split_once('}').is_some_and(|(name, _)| name.chars().all(|c| c.is_alphanumeric() || c == '_'))
+    };
+    let braces = text.split("${").skip(1).filter(|rest| !plain(rest)).count();
+    braces + text.matches("$(").count() + text.matches("$[").count() + text.matches('`').count()
 }
 
 /// The text that a redirection makes the input of a command.
