@@ -32,7 +32,10 @@ impl Engine {
         let review = live.record.plan.as_ref().map_or(Review::Changes, |plan| plan.review);
         let reasons =
             if end.ending.by_itself() { risk::reasons(&end.changes, review) } else { vec![held_because(&end.ending)] };
-        let any = end.changes.iter().any(|set| !set.changes.is_empty());
+        // A set that refuses the workspace's root could not be read: nobody knows what is in it.
+        let unread = end.changes.iter().any(|set| set.refused.iter().any(|entry| entry.path == "."));
+        let any = unread || end.changes.iter().any(|set| !set.changes.is_empty());
+        let reasons = if unread { vec!["its changes cannot be read".to_owned()] } else { reasons };
         live.record.end = Some(Box::new(end));
         step.effects.push(Effect::Tell(ToRunner::Settled { run: run.clone() }));
         match (any, reasons.is_empty()) {

@@ -50,15 +50,6 @@ impl Watchers {
             }
         }
     }
-
-    /// Tells everybody who watches anything.
-    pub fn tell_all(&self, news: &News) {
-        let watchers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        for sender in watchers.values().flatten() {
-            // A watcher that left is forgotten at its run's next news.
-            drop(sender.send(news.clone()));
-        }
-    }
 }
 
 /// What is in force at the moment, for readers.

@@ -151,10 +151,10 @@ async fn hear(link: &Link, events: &mpsc::Sender<Event>, watchers: &Watchers, me
             watchers.tell(run, &News::Output(*stream, bytes.to_vec()));
         }
         FromRunner::Progress { run: Some(run), text } => watchers.tell(run, &News::Progress(text.clone())),
-        FromRunner::Progress { run: None, text } => watchers.tell_all(&News::Progress(text.clone())),
         FromRunner::Diffed { run, text } => link.answer(run, &Ok(text.clone())),
         FromRunner::Trouble { run, request: Request::Diff, why } => link.answer(run, &Err(why.clone())),
         FromRunner::Ready(_)
+        | FromRunner::Progress { run: None, .. }
         | FromRunner::Surveyed { .. }
         | FromRunner::Started { .. }
         | FromRunner::Ended { .. }
