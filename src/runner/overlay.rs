@@ -47,13 +47,38 @@ pub(super) fn exists(runner: &Runner, run: &RunId, workspace: &Path) -> bool {
 /// gone already are no error.
 pub(super) fn remove(runner: &Runner, run: &RunId, workspace: &Path) -> io::Result<()> {
     let parent = runner.overlays(workspace).join(run.as_str());
-    for directory in ["work/work", "work/index", "work", "upper", ""] {
-        match fs::remove_dir(parent.join(directory)) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            Ok(()) | Err(_) => {}
-        }
+    gone(fs::remove_dir(parent.join("upper")))?;
+    if let Err(error) = remove_work(&parent.join("work")).and_then(|()| gone(fs::remove_dir(&parent))) {
+        // Nothing of a person's is in it. Where the engine's root is not us, it cannot be removed.
+        tracing::warn!(%error, %run, "what the kernel left of an overlay stays");
     }
     Ok(())
+}
+
+/// Removes an overlay's `work`: the kernel's own `work/work`, mode 0000, with the whiteout that it
+/// keeps for the next deletion.
+fn remove_work(work: &Path) -> io::Result<()> {
+    for kernels in [work.join("work"), work.join("index")] {
+        if !kernels.is_dir() {
+            continue;
+        }
+        fs::set_permissions(&kernels, Permissions::from_mode(0o700))?;
+        for entry in fs::read_dir(&kernels)? {
+            let entry = entry?;
+            let path = entry.path();
+            gone(if entry.file_type()?.is_dir() { fs::remove_dir(path) } else { fs::remove_file(path) })?;
+        }
+        gone(fs::remove_dir(&kernels))?;
+    }
+    gone(fs::remove_dir(work))
+}
+
+/// What is gone already is as well removed.
+fn gone(removed: io::Result<()>) -> io::Result<()> {
+    match removed {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        Ok(()) | Err(_) => Ok(()),
+    }
 }
 
 /// Makes a person's home.
