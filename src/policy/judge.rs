@@ -251,7 +251,10 @@ impl<'a> Draft<'a> {
         self.add(
             Verdict::Deny,
             "not on the list",
-            format!("`{program}` {what}; add it to `exec: allow:` in tools.yaml"),
+            format!(
+                "`{program}` {what}, which are the list as long as tools.yaml has no `exec: allow:` (coreutils, text tools, git, \
+                 python3, node, npm, jq, rg …)"
+            ),
         );
         self.suggest(program);
     }
