@@ -1,55 +1,59 @@
-//! The keeper against overlays that a real engine made, run as it runs in earnest: as the files uid,
-//! without capabilities or network. Needs Docker, `debian:trixie-slim` and to be root:
-//! `cargo test --test keeper -- --ignored`.
+//! `castoff keeper` against overlays that a real engine made, run as it runs in earnest: as the files
+//! uid, without capabilities or network.
+//!
+//! Needs Docker, `debian:trixie-slim`, and `CASTOFF_BIN_DIR` (a directory with a static castoff).
 #![cfg(test)]
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
-use std::os::unix::fs::{PermissionsExt as _, chown};
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use castoff::domain::change::{Change, ChangeKind, ChangeSet, Landing};
 use castoff::domain::ids::RunId;
-use castoff::keeper::serve;
 use castoff::protocol::codec;
 use castoff::protocol::keeper::{FromKeeper, Places, ToKeeper};
+use castoff::runner::harden::LABEL_HOME;
 
-const IMAGE: &str = "debian:trixie-slim";
-const FILES_UID: u32 = 1000;
+use self::ground::{DEBIAN, Ground, directory, owner, program, try_docker};
+
+mod ground;
 
 /// A workspace whose files are old enough not to conflict, and the directories around it.
 struct Stage {
-    root: tempfile::TempDir,
+    ground: Ground,
     run: RunId,
-    volume: String,
 }
 
 impl Stage {
     /// Fills the workspace by a script in a container, as the files uid.
     fn new(name: &str, fill: &str) -> Self {
-        let root = tempfile::tempdir_in("/var/tmp").unwrap();
-        let run = RunId::from_random([9; 11]);
-        let volume = format!("castoff-keeper-test-{name}-{}", std::process::id());
-        let upper = format!("overlays/{run}/upper");
-        for directory in ["work", "state", "io", &upper, &format!("overlays/{run}/scratch")] {
-            fs::create_dir_all(root.path().join(directory)).unwrap();
-            chown(root.path().join(directory), Some(FILES_UID), Some(FILES_UID)).unwrap();
+        let stage = Self { ground: Ground::new(name), run: RunId::from_random([9; 11]) };
+        let overlay = format!("overlays/{}", stage.run);
+        for path in ["work", "state", "overlays", &overlay, &format!("{overlay}/upper"), &format!("{overlay}/scratch")]
+        {
+            directory(&stage.at(path));
         }
-        let stage = Self { root, run, volume };
         let work = stage.at("work").display().to_string();
-        stage.contain(&["-v", &format!("{work}:{work}"), "-w", &work, IMAGE, "sh", "-ec", fill]);
+        stage.contain(&["-v", &format!("{work}:{work}"), "-w", &work, DEBIAN, "sh", "-ec", fill], b"");
         stage
     }
 
     fn at(&self, path: &str) -> PathBuf {
-        self.root.path().join(path)
+        self.ground.path().join(path)
     }
 
-    fn contain(&self, arguments: &[&str]) {
-        let user = format!("{FILES_UID}:{FILES_UID}");
+    /// What a container of the files uid prints.
+    fn contain(&self, arguments: &[&str], input: &[u8]) -> Vec<u8> {
+        let (uid, gid) = owner();
+        let (user, label) = (format!("{uid}:{gid}"), self.label());
         let fixed =
-            ["run", "--rm", "--network", "none", "--cap-drop", "ALL", "--security-opt", "no-new-privileges", "--user"];
-        docker(&[&fixed[..], &[&user], arguments].concat());
+            ["run", "-i", "--rm", "--network", "none", "--cap-drop", "ALL", "--security-opt", "no-new-privileges"];
+        try_docker(&[&fixed[..], &["--user", &user, "--label", &label], arguments].concat(), input).unwrap()
+    }
+
+    fn label(&self) -> String {
+        format!("{LABEL_HOME}={}", self.ground.name())
     }
 
     /// Runs a script over the workspace's overlay; returns when it was claimed.
@@ -63,23 +67,13 @@ impl Stage {
             overlay.join("upper").display(),
             overlay.join("scratch").display()
         );
-        docker(&[
-            "volume",
-            "create",
-            "-d",
-            "local",
-            "-o",
-            "type=overlay",
-            "-o",
-            "device=overlay",
-            "-o",
-            &options,
-            &self.volume,
-        ]);
-        let mount = format!("type=volume,source={},target={},volume-nocopy", self.volume, lower.display());
+        let (volume, label) = (self.ground.name(), self.label());
+        let kind = ["volume", "create", "-d", "local", "-o", "type=overlay", "-o", "device=overlay"];
+        try_docker(&[&kind[..], &["-o", &options, "--label", &label, volume]].concat(), b"").unwrap();
+        let mount = format!("type=volume,source={volume},target={},volume-nocopy", lower.display());
         let lower = lower.display().to_string();
-        self.contain(&["--mount", &mount, "-w", &lower, IMAGE, "bash", "-ec", script]);
-        docker(&["volume", "rm", &self.volume]);
+        self.contain(&["--mount", &mount, "-w", &lower, DEBIAN, "bash", "-ec", script], b"");
+        try_docker(&["volume", "rm", volume], b"").unwrap();
         claimed
     }
 
@@ -99,16 +93,14 @@ impl Stage {
         for request in std::iter::once(ToKeeper::Open(places)).chain(requests) {
             input.extend(codec::encode(&request).unwrap());
         }
-        fs::write(self.at("io/in"), input).unwrap();
-        let me = format!("{}:/keeper:ro", std::env::current_exe().unwrap().display());
+        let program = format!("{}:/castoff:ro", program("castoff").display());
         let binds: Vec<String> =
             ["work", "overlays", "state"].iter().map(|name| format!("{0}:{0}", self.at(name).display())).collect();
-        let io = format!("{}:/io", self.at("io").display());
-        let mut arguments = vec!["--read-only", "-v", &me, "-v", &io];
+        let mut arguments = vec!["--read-only", "-v", &program];
         arguments.extend(binds.iter().flat_map(|bind| ["-v", bind.as_str()]));
-        arguments.extend([IMAGE, "/keeper", "--exact", "keeper_in_a_container", "--ignored"]);
-        self.contain(&arguments);
-        let mut output = File::open(self.at("io/out")).unwrap();
+        arguments.extend([DEBIAN, "/castoff", "keeper"]);
+        let output = self.contain(&arguments, &input);
+        let mut output = output.as_slice();
         let answers: Vec<FromKeeper> = std::iter::from_fn(|| codec::read(&mut output).unwrap()).collect();
         assert!(matches!(answers.first(), Some(FromKeeper::Ready { .. })), "{answers:?}");
         answers.into_iter().skip(1).collect()
@@ -126,22 +118,6 @@ impl Stage {
         };
         (changes.clone(), landing.clone())
     }
-}
-
-/// The only place that starts a program.
-#[expect(clippy::disallowed_methods, reason = "the engine's own client makes the overlays that are tested")]
-fn docker(arguments: &[&str]) {
-    let output = std::process::Command::new("docker").args(arguments).output().unwrap();
-    let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    assert!(output.status.success(), "docker {arguments:?}: {out}{err}");
-}
-
-/// What a keeper's container runs: this file's own binary, with requests and answers in files.
-#[test]
-#[ignore = "is started by the other tests, in a container"]
-fn keeper_in_a_container() {
-    let Ok(input) = File::open("/io/in") else { return };
-    serve(input, File::create("/io/out").unwrap()).unwrap();
 }
 
 fn tree(root: &Path) -> BTreeMap<String, String> {
@@ -174,7 +150,6 @@ fn kinds(changes: &[Change]) -> Vec<(&str, ChangeKind)> {
 }
 
 #[test]
-#[ignore = "needs Docker"]
 fn what_a_script_did_lands_and_is_taken_back() {
     use ChangeKind::{Added, Deleted, Modified};
     let stage = Stage::new("script", FILL);
@@ -215,7 +190,6 @@ fn what_a_script_did_lands_and_is_taken_back() {
 }
 
 #[test]
-#[ignore = "needs Docker"]
 fn a_hostile_overlay_is_refused_by_name_and_can_be_dropped() {
     let stage = Stage::new("hostile", FILL);
     let claimed = stage.script(
@@ -228,15 +202,20 @@ fn a_hostile_overlay_is_refused_by_name_and_can_be_dropped() {
     let conflicts: Vec<&str> = landing.conflicts.iter().map(|trouble| trouble.path.as_str()).collect();
     assert_eq!(conflicts, ["m"]);
     assert_eq!(landing.done, ["d/up", "root", "s", "shut", "shut/in", "shut/in/f"]);
-    let mode = |path: &str| fs::metadata(stage.at("work").join(path)).unwrap().permissions().mode() & 0o7777;
-    assert_eq!((mode("s"), mode("shut"), mode("shut/in/f")), (0o755, 0, 0));
+    // Opens what it found shut: only root sees into a directory without any mode bit.
+    let mode = |path: &str| {
+        let path = stage.at("work").join(path);
+        let mode = fs::metadata(&path).unwrap().permissions().mode() & 0o7777;
+        fs::set_permissions(&path, fs::Permissions::from_mode(mode | 0o700)).unwrap();
+        mode
+    };
+    assert_eq!([mode("s"), mode("shut"), mode("shut/in"), mode("shut/in/f")], [0o755, 0, 0, 0]);
     let dropped = stage.ask(vec![ToKeeper::Drop { run: stage.run.clone() }]);
     assert_eq!(dropped, [FromKeeper::Dropped]);
     assert_eq!(fs::read_dir(stage.at(&format!("overlays/{}/upper", stage.run))).unwrap().count(), 0);
 }
 
 #[test]
-#[ignore = "needs Docker"]
 fn what_the_host_did_meanwhile_is_left_alone() {
     let stage = Stage::new("meanwhile", FILL);
     let claimed = stage.script("echo run >> a; echo run >> b; echo run > fresh; rm -r d; echo x > e/three");
@@ -254,7 +233,6 @@ fn what_the_host_did_meanwhile_is_left_alone() {
 }
 
 #[test]
-#[ignore = "needs Docker"]
 fn a_thousand_files_land_quickly() {
     let stage = Stage::new("thousand", "for i in $(seq 500); do echo $i > f$i; done");
     let claimed = stage.script("for i in $(seq 1000); do echo new $i > f$i; done");
