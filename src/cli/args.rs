@@ -107,6 +107,10 @@ pub(super) enum Command {
         #[command(subcommand)]
         command: AuditCommand,
     },
+    /// Attack the walls for real, in a container, and say what holds
+    ///
+    /// Exit codes: 0 all hold; 1 something does not; 69 no Docker; 130 interrupted.
+    Doctor,
     /// Question the policy; needs no daemon and no Docker
     Policy {
         #[command(subcommand)]

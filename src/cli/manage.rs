@@ -52,7 +52,12 @@ pub(super) async fn command(home: &Path, command: Command, json: bool) -> anyhow
         Command::Status { health } => status(home, health, json).await,
         Command::Audit { command: AuditCommand::Verify } => verify(home, json).await,
         Command::Audit { command: AuditCommand::List { limit } } => audit(home, limit, json).await,
-        Command::Policy { .. } | Command::Serve | Command::Prepare | Command::Runner { .. } | Command::Keeper => {
+        Command::Policy { .. }
+        | Command::Doctor
+        | Command::Serve
+        | Command::Prepare
+        | Command::Runner { .. }
+        | Command::Keeper => {
             anyhow::bail!("this command needs no core")
         }
     }

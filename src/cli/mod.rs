@@ -1,6 +1,7 @@
 //! The command line: arguments to requests, answers to text or JSON, outcomes to exit codes.
 
 mod args;
+mod doctor;
 mod manage;
 pub mod outcome;
 pub mod policy;
@@ -52,6 +53,7 @@ fn dispatch(arguments: Arguments) -> anyhow::Result<u8> {
         Command::Keeper => serve::keeper(),
         Command::Prepare => serve::prepare(&home, &config),
         Command::Policy { command } => policy(&home, &config, command, arguments.json),
+        Command::Doctor => on_one_thread(doctor::doctor(&home, &config, arguments.json)),
         Command::Serve => serve::serve(&home, &config),
         Command::Runner { health, build_images, child } => {
             serve::runner(&home, &config, serve::RunnerMode::of(health, build_images, child))

@@ -145,7 +145,7 @@ async fn pause(runner: &Runner) {
 }
 
 /// What `status` says of the engine.
-fn facts(docker: &Docker, info: SystemInfo) -> Vec<(String, String)> {
+pub(super) fn facts(docker: &Docker, info: SystemInfo) -> Vec<(String, String)> {
     let mut runtimes: Vec<String> = info.runtimes.unwrap_or_default().into_keys().collect();
     runtimes.sort();
     let cgroup = info.cgroup_version.map(|version| version.to_string());

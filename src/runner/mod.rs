@@ -14,6 +14,7 @@ mod changes;
 mod check;
 mod disk;
 mod engine;
+pub mod examine;
 pub mod harden;
 pub mod images;
 mod journal;

@@ -11,21 +11,23 @@ use bollard::query_parameters::{
 
 use super::harden::LABEL_HOME;
 
-/// Removes every container and volume of `home`.
-pub(super) async fn reap(docker: &Docker, home: &str) -> Result<(), EngineError> {
+/// Removes every container and volume of `home`; returns how many containers there were.
+pub(super) async fn reap(docker: &Docker, home: &str) -> Result<usize, EngineError> {
+    let mut containers = 0;
     let ours: HashMap<&str, Vec<String>> = [("label", vec![format!("{LABEL_HOME}={home}")])].into();
     let options = ListContainersOptionsBuilder::default().all(true).filters(&ours).build();
     for container in docker.list_containers(Some(options)).await? {
         if let Some(id) = container.id {
             tracing::info!(container = id, "removing a container that an earlier runner left");
             remove_container(docker, &id).await?;
+            containers += 1;
         }
     }
     let options = ListVolumesOptionsBuilder::default().filters(&ours).build();
     for volume in docker.list_volumes(Some(options)).await?.volumes.unwrap_or_default() {
         remove_volume(docker, &volume.name).await?;
     }
-    Ok(())
+    Ok(containers)
 }
 
 /// Kills and removes a container; one that is gone already is no error.

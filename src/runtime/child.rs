@@ -16,7 +16,7 @@ const CLOSE_TIME_MAX: Duration = Duration::from_secs(45);
 /// Keeps a runner going until told to stop, and waits for it to end then.
 pub async fn keep_runner(home: PathBuf, config: PathBuf, stop: CancellationToken) {
     while !stop.is_cancelled() {
-        match start_runner(&home, &config) {
+        match start_runner(&home, &config, Stdio::inherit()) {
             Ok(mut runner) => {
                 // Taken out, since waiting would close it.
                 let input = runner.stdin.take();
@@ -51,12 +51,13 @@ async fn end(mut runner: Child) {
 }
 
 /// Starts `castoff runner` from our own binary. It ends when its standard input ends, so it never
-/// outlives the core, however that dies.
+/// outlives the core, however that dies. A Ctrl-C at the terminal is for the core, which ends it.
+/// What it logs goes to `log`.
 ///
 /// # Errors
 /// When the process cannot be made.
 #[expect(clippy::disallowed_methods, reason = "our own binary, by /proc/self/exe")]
-pub fn start_runner(home: &Path, config: &Path) -> std::io::Result<Child> {
+pub fn start_runner(home: &Path, config: &Path, log: Stdio) -> std::io::Result<Child> {
     tokio::process::Command::new("/proc/self/exe")
         .arg("--home")
         .arg(home)
@@ -64,6 +65,8 @@ pub fn start_runner(home: &Path, config: &Path) -> std::io::Result<Child> {
         .arg(config)
         .args(["runner", "--child"])
         .stdin(Stdio::piped())
+        .stderr(log)
+        .process_group(0)
         .kill_on_drop(false)
         .spawn()
 }
