@@ -73,8 +73,6 @@ fn the_exit_code_says_what_became_of_it() {
     let cases: &[(&[&str], i32, &str)] = &[
         (&["run", "--", "true"], 0, ""),
         (&["run", "--", "exit 42"], 42, ""),
-        (&["run", "--", "kill -9 $$"], 137, "signal 9"),
-        (&["run", "--", "kill -TERM $$"], 143, "signal 15"),
         (&["run", "--", "rm codes/file; exit 3"], 3, "held"),
         (&["run", "--", "rm codes/file"], 75, "held"),
         (&["run", "--", "factor 12"], 75, "castoff approve"),
@@ -121,8 +119,13 @@ fn without_a_core_every_command_says_how_to_start_one() {
 }
 
 #[test]
-fn a_script_that_takes_too_long_is_stopped_and_its_changes_are_held() {
-    let castoff = Castoff::start(&[("limits.yaml", "runs: { wall_time: \"2s\" }\n")]);
+fn a_script_that_takes_too_long_or_is_killed_says_so_and_what_it_left_is_held() {
+    let castoff = Castoff::start(&[
+        ("limits.yaml", "runs: { wall_time: \"2s\" }\n"),
+        ("tools.yaml", "exec: { allow: [\"sleep\", \"kill\"] }\n"),
+    ]);
+    castoff.run("kill -9 $$").ended(137).says(&["killed by signal 9"]);
+    castoff.run("kill -TERM $$").ended(143).says(&["killed by signal 15"]);
     let (code, run) = castoff.run_json("echo half > half; trap '' TERM; sleep 60");
     assert_eq!((code, run["stopped_by"].as_str()), (124, Some("timeout")), "{run}");
     assert!(run["state"]["held"].is_object() && !castoff.own().join("half").exists(), "{run}");

@@ -115,7 +115,8 @@ fn person(entry: &Spanned<PersonEntry>, is_owner: bool, uid: u32, source: &Sourc
         (None, Some(telegram), None) => telegram.clone(),
         (None, None, Some(uid)) => format!("local-{uid}"),
         (None, None, None) => {
-            return Err(Box::new(source.error(at, "a person needs `telegram_id:` or `local:`", None)));
+            let hint = "`local: [UID]` is for a person at the terminal (`id -u` prints it)";
+            return Err(Box::new(source.error(at, "a person needs `telegram_id:` or `local:`", Some(hint))));
         }
     };
     let person = PersonId::try_from(id.clone()).map_err(|error| Box::new(source.error(at, error.to_string(), None)))?;

@@ -56,6 +56,11 @@ pub fn draft(
     if let Some(broken) = wishes.workdir.and_then(is_unusable) {
         return Err(format!("`{}` cannot be mounted: {}", broken.path.display(), broken.why));
     }
+    // A script that names such a place needs it, and would only learn that it is not there.
+    let is_named = |other: &&Unusable| other.path.to_str().is_some_and(|path| wishes.script.as_str().contains(path));
+    if let Some(broken) = unusable.iter().find(is_named) {
+        return Err(broken.why.clone());
+    }
     let mut mounts = mounts(policy, &wishes.caller.person, wishes.rights);
     mounts.retain(|mount| is_unusable(&mount.path).is_none());
     mounts.sort_by(|one, other| one.path.cmp(&other.path));

@@ -61,7 +61,12 @@ impl Engine {
     }
 
     pub(super) fn runner_ready(&mut self, readiness: Readiness, step: &mut Step) {
+        let is_ready = readiness.problems.is_empty();
         self.runner = Some(readiness);
+        if !is_ready {
+            // Without its engine it could read no changes, and what is not seen would be taken for nothing.
+            return;
+        }
         let lost = std::mem::take(&mut self.lost);
         let mut running = Vec::new();
         for run in lost {

@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::state::Runner;
+use super::state::{Runner, locked};
 use super::{keeper, overlay};
 use crate::domain::change::{ChangeSet, Landing, Trouble};
 use crate::domain::ids::RunId;
@@ -20,6 +20,7 @@ pub(super) async fn read(runner: &Arc<Runner>, run: &RunId, claimed_ns: u64, wor
         }
         match read_one(runner, run, claimed_ns, workspace).await {
             Ok(set) if set.changes.is_empty() && set.refused.is_empty() => {
+                locked(&runner.leaving).insert((run.clone(), workspace.clone()));
                 runner.tracker.spawn(discard_empty(Arc::clone(runner), run.clone(), workspace.clone()));
             }
             Ok(set) => sets.push(set),
@@ -34,8 +35,9 @@ pub(super) async fn read(runner: &Arc<Runner>, run: &RunId, claimed_ns: u64, wor
 
 /// Removes an overlay without changes, off the path: its container is on the way out.
 async fn discard_empty(runner: Arc<Runner>, run: RunId, workspace: PathBuf) {
-    if let Err(why) = discard(&runner, &run, &workspace).await {
-        tracing::warn!(%run, why, "an overlay without changes could not be removed");
+    match discard(&runner, &run, &workspace).await {
+        Ok(()) => drop(locked(&runner.leaving).remove(&(run, workspace))),
+        Err(why) => tracing::warn!(%run, why, "an overlay without changes could not be removed"),
     }
 }
 
@@ -63,7 +65,7 @@ pub(super) async fn apply(runner: &Runner, run: &RunId, paths: Option<&[PathBuf]
     for workspace in workspaces(runner, run)? {
         let Some(paths) = inside(&workspace, paths)? else { continue };
         let whole = paths.is_none();
-        if !overlay::exists(runner, run, &workspace) {
+        if !is_held(runner, run, &workspace) {
             continue;
         }
         let landing = landed(runner, &workspace, &ToKeeper::Apply { run: run.clone(), paths }).await?;
@@ -81,7 +83,7 @@ pub(super) async fn apply(runner: &Runner, run: &RunId, paths: Option<&[PathBuf]
 /// Forgets what is held.
 pub(super) async fn forget(runner: &Runner, run: &RunId) -> Result<(), String> {
     for workspace in workspaces(runner, run)? {
-        if overlay::exists(runner, run, &workspace) {
+        if is_held(runner, run, &workspace) {
             discard(runner, run, &workspace).await?;
         }
     }
@@ -95,6 +97,12 @@ pub(super) async fn undo(runner: &Runner, run: &RunId) -> Result<Vec<Landing>, S
         landings.push(landed(runner, &workspace, &ToKeeper::Undo { run: run.clone() }).await?);
     }
     Ok(landings)
+}
+
+/// Whether the overlay may hold something: one without changes may be on its way out.
+fn is_held(runner: &Runner, run: &RunId, workspace: &Path) -> bool {
+    let leaving = locked(&runner.leaving).contains(&(run.clone(), workspace.to_owned()));
+    !leaving && overlay::exists(runner, run, workspace)
 }
 
 async fn landed(runner: &Runner, workspace: &Path, request: &ToKeeper) -> Result<Landing, String> {
@@ -113,7 +121,7 @@ async fn discard(runner: &Runner, run: &RunId, workspace: &Path) -> Result<(), S
 }
 
 fn workspaces(runner: &Runner, run: &RunId) -> Result<Vec<PathBuf>, String> {
-    let journal = super::state::locked(&runner.journal);
+    let journal = locked(&runner.journal);
     match journal.get(run) {
         Some(entry) => Ok(entry.begun.workspaces.clone()),
         None => Err(format!("run {run} never began here; hint: `castoff log` lists runs")),

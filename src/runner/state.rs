@@ -1,7 +1,7 @@
 //! What the runner's parts share: the engine, the journal, the probes, the live runs. Owned by one
 //! [`Runner`]; nothing in it survives the process but the journal.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -63,6 +63,8 @@ pub(super) struct Runner {
     pub(super) keepers: Keepers,
     /// Runs under way.
     pub(super) live: Mutex<HashMap<RunId, Live>>,
+    /// Overlays without changes that are on their way out: nothing more is asked about them.
+    pub(super) leaving: Mutex<HashSet<(RunId, PathBuf)>>,
     /// Every task.
     pub(super) tracker: TaskTracker,
     /// The end of the runner.
@@ -86,6 +88,7 @@ impl Runner {
             probes: Mutex::default(),
             keepers: Keepers::default(),
             live: Mutex::default(),
+            leaving: Mutex::default(),
             tracker: TaskTracker::new(),
             stop,
             readiness: watch::Sender::new(engine::starting(files_uid, files_gid)),
