@@ -191,10 +191,11 @@ async fn next_step(home: &Path, seen: &mut Seen, manner: Manner) -> anyhow::Resu
         return Ok(false);
     }
     let may_answer = !seen.asked.contains(&approval);
-    if manner.yes && may_answer {
+    // `--yes` is answered by the core; `approve` and its kin answer one question and leave the next open.
+    if record.yes && may_answer {
         return Ok(false);
     }
-    let mut terminal = if may_answer && !manner.json { terminal::open() } else { None };
+    let mut terminal = if may_answer && !manner.json && !manner.yes { terminal::open() } else { None };
     let Some(terminal) = terminal.as_mut() else { return Ok(true) };
     let text = if about_plan { plan_question(record) } else { changes_question(record) };
     let question = if about_plan { "Run this once?" } else { "Let these changes land?" };
