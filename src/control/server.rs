@@ -3,6 +3,7 @@
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use axum::extract::connect_info::Connected;
@@ -26,6 +27,8 @@ use crate::store::{Actor, Store, StoreError};
 
 /// Longest request body: a script, standard input as base64, and room.
 const BODY_BYTES_MAX: usize = 24 << 20;
+/// How long requests may take to end when the core stops.
+const CLOSE_TIME_MAX: Duration = Duration::from_secs(2);
 
 /// Serves the control socket below `home` until told to stop.
 ///
@@ -61,8 +64,16 @@ pub async fn serve(home: &Path, handle: Handle, stop: CancellationToken) -> anyh
         .layer(axum::extract::DefaultBodyLimit::max(BODY_BYTES_MAX))
         .with_state(handle);
     let app = router.into_make_service_with_connect_info::<Peer>();
-    axum::serve(listener, app).with_graceful_shutdown(stop.cancelled_owned()).await?;
-    Ok(())
+    let served = axum::serve(listener, app).with_graceful_shutdown(stop.clone().cancelled_owned());
+    let late = async {
+        stop.cancelled().await;
+        tokio::time::sleep(CLOSE_TIME_MAX).await;
+    };
+    // Whoever follows a run would keep us for ever.
+    tokio::select! {
+        ended = served.into_future() => Ok(ended?),
+        () = late => Ok(()),
+    }
 }
 
 /// The uid at the other end of the socket; `None` when the kernel does not say.
