@@ -1,6 +1,7 @@
-# `make up` installs and starts Castoff, `make down` stops it, `make test` runs all tests. The work is in scripts/.
-# Make itself ends with 2 when a script fails; the script's own code is on its last line (77: root is needed).
-.PHONY: up down test
+# `make up` installs and starts Castoff, `make down` stops it, `make test` runs all tests, `make bench` compares a run with
+# a plain container. The work is in scripts/. Make itself ends with 2 when a script fails; the script's own code is on the
+# last line (77: root is needed).
+.PHONY: up down test bench
 
 up:
 	@scripts/up
@@ -10,3 +11,6 @@ down:
 
 test:
 	@scripts/test
+
+bench:
+	@scripts/bench
