@@ -87,10 +87,12 @@ pub(super) fn never_started(stopped: Option<StopCause>, failed: Option<String>) 
 }
 
 /// Ends everything at once, without an exit frame: the runner is gone. The kernel kills what is left in the
-/// container when PID 1 ends.
+/// container when PID 1 ends (pid_namespaces(7)).
+///
+/// INVARIANT: nothing is killed before that. A script that died first would be told in an exit frame as one that
+/// ended by itself, and its changes would land.
 #[expect(clippy::exit, reason = "the main thread may be blocked, and nothing is left to clean up but processes")]
 pub(super) fn abandon() -> ! {
-    reaper::signal_all(Signal::SIGKILL);
     std::process::exit(1)
 }
 
