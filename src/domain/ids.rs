@@ -34,6 +34,14 @@ macro_rules! random_id {
                 Self(random_text($letter, bytes))
             }
 
+            /// The id that belongs to `what` of `parent` alone, the same each time.
+            pub fn derived(parent: &str, what: &str) -> Self {
+                let digest = Digest::of(&[parent.as_bytes(), &[0], what.as_bytes()].concat());
+                let mut bytes = [0; RANDOM_CHARS];
+                bytes.iter_mut().zip(digest.as_bytes()).for_each(|(to, from)| *to = *from);
+                Self(random_text($letter, bytes))
+            }
+
             /// The id as it is shown and stored.
             pub fn as_str(&self) -> &str {
                 &self.0
@@ -73,6 +81,15 @@ random_id!(
 random_id!(
     /// One approval: a question to an approver. Starts with `a`.
     ApprovalId, 'a', "approval id"
+);
+
+random_id!(
+    /// One call of a model: what a reservation is made for. Starts with `c`.
+    CallId, 'c', "model call id"
+);
+random_id!(
+    /// One post: something that a person is shown in their chat. Starts with `p`.
+    PostId, 'p', "post id"
 );
 
 fn random_text(letter: char, bytes: [u8; RANDOM_CHARS]) -> String {

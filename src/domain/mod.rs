@@ -6,9 +6,12 @@
 pub mod change;
 pub mod ids;
 pub mod limits;
+pub mod model;
+pub mod money;
 pub mod plan;
 pub mod principal;
 pub mod record;
 pub mod run;
 pub mod script;
 pub mod time;
+pub mod turn;

@@ -7,11 +7,13 @@ use serde::{Deserialize, Serialize};
 
 use super::change::Landing;
 use super::ids::{ApprovalId, Digest, PersonId, RunId, TurnId};
+use super::money::LedgerEntry;
 use super::plan::{Plan, Review};
 use super::principal::Trust;
 use super::run::{RunEnd, Stream};
 use super::script::Script;
 use super::time::Timestamp;
+use super::turn::{Message, Post, TurnRecord};
 
 /// One thing to keep. All records of one step are kept in one transaction, or none.
 #[derive(Debug, Clone, PartialEq)]
@@ -31,8 +33,61 @@ pub enum Record {
         /// The bytes; `None` removes them.
         bytes: Option<Vec<u8>>,
     },
+    /// The next entry of a person's conversation.
+    Message(Message),
+    /// A turn as it stands now; replaces its earlier row.
+    Turn(Box<TurnRecord>),
+    /// A model call in the ledger; replaces its earlier row.
+    Ledger(Box<LedgerEntry>),
+    /// A post as it stands now; replaces its earlier row.
+    Post(Box<Post>),
+    /// A setting that was made at the command line or in a chat.
+    Setting {
+        /// Its name.
+        name: SettingName,
+        /// Its value; `None` removes it.
+        value: Option<String>,
+    },
     /// An entry of the audit chain.
     Audit(AuditEntry),
+}
+
+/// What can be set outside the configuration files. Values are sealed with the installation's key.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SettingName {
+    /// The model: `PROVIDER/NAME`.
+    Model,
+    /// The key of a provider.
+    ApiKey {
+        /// Which.
+        provider: String,
+    },
+    /// The bot's token.
+    TelegramToken,
+    /// The owner's Telegram id, where `users.yaml` names none.
+    OwnerTelegramId,
+    /// The last Telegram update that was taken.
+    TelegramOffset,
+    /// An amendment of a provider's daily budget, in micro-dollars.
+    DailyBudget {
+        /// Which.
+        provider: String,
+    },
+}
+
+impl SettingName {
+    /// The key of its row: no word of anybody's.
+    pub fn key(&self) -> String {
+        match self {
+            Self::Model => "model".to_owned(),
+            Self::ApiKey { provider } => format!("api-key/{provider}"),
+            Self::TelegramToken => "telegram-token".to_owned(),
+            Self::OwnerTelegramId => "owner-telegram-id".to_owned(),
+            Self::TelegramOffset => "telegram-offset".to_owned(),
+            Self::DailyBudget { provider } => format!("daily-budget/{provider}"),
+        }
+    }
 }
 
 /// Everything about one run. A run that was refused has one too.

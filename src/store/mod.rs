@@ -13,13 +13,18 @@ mod approvals;
 mod entries;
 mod error;
 mod inputs;
+mod ledger;
+mod messages;
 mod meta;
 mod opening;
 mod output;
+mod posts;
 mod row;
 mod runs;
+mod settings;
 #[cfg(test)]
 mod tests;
+mod turns;
 
 use std::fmt;
 use std::fs::File;
@@ -29,8 +34,10 @@ use std::sync::{PoisonError, RwLock, RwLockReadGuard};
 use redb::{Database, ReadTransaction, ReadableDatabase as _, WriteTransaction};
 
 use crate::audit::{Broken, Verified};
-use crate::domain::ids::{ApprovalId, PersonId, RunId, TurnId};
-use crate::domain::record::{ApprovalRecord, OutputPiece, Record, RunRecord};
+use crate::domain::ids::{ApprovalId, PersonId, PostId, RunId, TurnId};
+use crate::domain::money::LedgerEntry;
+use crate::domain::record::{ApprovalRecord, OutputPiece, Record, RunRecord, SettingName};
+use crate::domain::turn::{Message, Post, TurnRecord};
 use crate::secrets::Keys;
 
 pub use entries::{Actor, AuditBody, Audited};
@@ -156,6 +163,54 @@ impl Store {
         output::from(&self.read()?, &self.keys(), run, from_number)
     }
 
+    /// Each person's conversation as a prompt needs it: the newest summary and what it does not cover,
+    /// oldest first.
+    pub fn conversations(&self) -> Result<Vec<(PersonId, Vec<Message>)>, StoreError> {
+        messages::conversations(&self.read()?, &self.keys())
+    }
+
+    /// At most `limit` of the newest messages of `person`, oldest first.
+    pub fn messages(&self, person: &PersonId, limit: usize) -> Result<Vec<Message>, StoreError> {
+        let keys = self.keys();
+        let Some(who) = keys.pseudonym(person) else { return Ok(Vec::new()) };
+        messages::newest(&self.read()?, &keys, who, limit)
+    }
+
+    /// One turn.
+    pub fn turn(&self, turn: &TurnId) -> Result<Option<TurnRecord>, StoreError> {
+        turns::get(&self.read()?, &self.keys(), turn.as_str())
+    }
+
+    /// Turns that are not over, oldest first.
+    pub fn open_turns(&self) -> Result<Vec<TurnRecord>, StoreError> {
+        turns::open(&self.read()?, &self.keys())
+    }
+
+    /// The ledger from the day `since` (as `20261125`) on, in the order of days.
+    pub fn ledger(&self, since: u32) -> Result<Vec<LedgerEntry>, StoreError> {
+        ledger::since(&self.read()?, &self.keys(), since)
+    }
+
+    /// One post.
+    pub fn post(&self, post: &PostId) -> Result<Option<Post>, StoreError> {
+        posts::get(&self.read()?, &self.keys(), post.as_str())
+    }
+
+    /// Posts that are not shown as they are to be, in the order in which they came.
+    pub fn open_posts(&self) -> Result<Vec<Post>, StoreError> {
+        posts::open(&self.read()?, &self.keys())
+    }
+
+    /// Posts whose subject may still change, those that are shown too.
+    pub fn posts(&self) -> Result<Vec<Post>, StoreError> {
+        posts::all(&self.read()?, &self.keys())
+    }
+
+    /// A setting that was made at the command line or in a chat.
+    pub fn setting(&self, name: &SettingName) -> Result<Option<String>, StoreError> {
+        settings::get(&self.read()?, &self.keys(), name)
+    }
+
     /// At most `limit` entries of the audit chain, newest first.
     pub fn audit_list(&self, limit: usize) -> Result<Vec<Audited>, StoreError> {
         entries::newest(&self.read()?, &self.keys(), limit)
@@ -208,6 +263,11 @@ fn sealed_for(record: &Record) -> Option<&PersonId> {
         Record::Output(piece) => Some(&piece.person),
         Record::Approval(approval) => Some(&approval.person),
         Record::Input { person, .. } => Some(person),
+        Record::Message(message) => Some(&message.person),
+        Record::Turn(turn) => Some(&turn.person),
+        Record::Post(post) => Some(&post.person),
+        // The installation's: what was spent stays spent when a person is forgotten.
+        Record::Ledger(_) | Record::Setting { .. } => None,
         Record::Audit(entry) => entry.person.as_ref(),
     }
 }
@@ -218,6 +278,11 @@ fn put(tx: &WriteTransaction, keys: &Keys, record: &Record) -> Result<(), StoreE
         Record::Output(piece) => output::put(tx, keys, piece),
         Record::Approval(approval) => approvals::put(tx, keys, approval),
         Record::Input { run, person, bytes } => inputs::put(tx, keys, (run, person), bytes.as_deref()),
+        Record::Message(message) => messages::put(tx, keys, message),
+        Record::Turn(turn) => turns::put(tx, keys, turn),
+        Record::Ledger(entry) => ledger::put(tx, keys, entry),
+        Record::Post(post) => posts::put(tx, keys, post),
+        Record::Setting { name, value } => settings::put(tx, keys, name, value.as_deref()),
         // All at once, when the rows are in place.
         Record::Audit(_) => Ok(()),
     }

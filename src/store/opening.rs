@@ -16,7 +16,7 @@ use rustix::fs::FlockOperation;
 use crate::secrets::{Keys, Presence};
 
 use super::error::{StoreError, database};
-use super::{DATA_FILE, approvals, entries, inputs, meta, output, runs};
+use super::{DATA_FILE, approvals, entries, inputs, ledger, messages, meta, output, posts, runs, settings, turns};
 
 /// Everything that an open store holds.
 pub(super) struct Opened {
@@ -86,7 +86,13 @@ fn existing(path: &Path, keys: &Keys) -> Result<Database, StoreError> {
     is_ours(path, keys, &file.begin_read().map_err(database)?)?;
     // All checksums, once: a damaged page that is met later would end the core in the middle of its work.
     match file.check_integrity() {
-        Ok(true) => Ok(file),
+        Ok(true) => {
+            // A file of an earlier version lacks the tables that came later.
+            let tx = write(&file)?;
+            tables(&tx)?;
+            tx.commit().map_err(database)?;
+            Ok(file)
+        }
         Ok(false) => Err(StoreError::Torn { what: "its checksums do not match".to_owned() }),
         Err(error) => Err(not_opened(path, error)),
     }
@@ -132,15 +138,25 @@ fn new(dir: &Path, path: &Path, keys: &Keys) -> Result<Database, StoreError> {
         .map_err(|error| not_opened(&fresh, error))?;
     let tx = write(&file)?;
     meta::found(&tx, keys)?;
-    runs::found(&tx)?;
-    output::found(&tx)?;
-    approvals::found(&tx)?;
-    inputs::found(&tx)?;
-    entries::found(&tx)?;
+    tables(&tx)?;
     tx.commit().map_err(database)?;
     std::fs::rename(&fresh, path).map_err(|error| io(path, error))?;
     File::open(dir).and_then(|dir| dir.sync_all()).map_err(|error| io(dir, error))?;
     Ok(file)
+}
+
+/// Makes the tables that are not there yet.
+fn tables(tx: &WriteTransaction) -> Result<(), StoreError> {
+    runs::found(tx)?;
+    output::found(tx)?;
+    approvals::found(tx)?;
+    inputs::found(tx)?;
+    messages::found(tx)?;
+    turns::found(tx)?;
+    ledger::found(tx)?;
+    posts::found(tx)?;
+    settings::found(tx)?;
+    entries::found(tx)
 }
 
 fn not_opened(path: &Path, error: DatabaseError) -> StoreError {
