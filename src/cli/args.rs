@@ -98,7 +98,7 @@ pub(super) enum Command {
     },
     /// Say how Castoff is doing
     Status {
-        /// Say nothing; exit 0 when a run could start
+        /// Say nothing; exit 0 once every image is built and runs can start
         #[arg(long)]
         health: bool,
     },
@@ -123,7 +123,7 @@ pub(super) enum Command {
     /// Run the runner
     #[command(hide = true)]
     Runner {
-        /// Exit 0 when a run could start
+        /// Exit 0 once every image is built and runs can start
         #[arg(long)]
         health: bool,
         /// Build the images and end

@@ -14,6 +14,7 @@ use crate::control::client::Client;
 use crate::control::wire::{Answer, Apply, AuditLine, Question, RunRequest, Status, Verified};
 use crate::domain::record::RunRecord;
 use crate::domain::time::Timestamp;
+use crate::protocol::runner::Readiness;
 
 /// Does what a client command says. Returns the exit code.
 ///
@@ -133,10 +134,12 @@ async fn approvals(home: &Path, json: bool) -> anyhow::Result<u8> {
 
 async fn status(home: &Path, health: bool, json: bool) -> anyhow::Result<u8> {
     let status: Status = Client::connect(home).await?.get("/status").await?;
-    let ready = status.runner.as_ref().is_some_and(|runner| runner.problems.is_empty() && !runner.images.is_empty());
-    if !health {
-        print(&if json { serde_json::to_string(&status)? } else { view::status(&status) })?;
+    if health {
+        let complete = status.runner.as_ref().is_some_and(Readiness::is_complete);
+        return Ok(if complete { 0 } else { UNAVAILABLE });
     }
+    print(&if json { serde_json::to_string(&status)? } else { view::status(&status) })?;
+    let ready = status.runner.as_ref().is_some_and(|runner| runner.problems.is_empty() && !runner.images.is_empty());
     Ok(if ready { 0 } else { UNAVAILABLE })
 }
 

@@ -152,7 +152,7 @@ pub(super) fn runner(home: &Path, config: &Path, mode: RunnerMode) -> anyhow::Re
         }),
         RunnerMode::Health => super::on_one_thread(async {
             let readiness = runner::health(home).await?;
-            Ok(u8::from(!readiness.problems.is_empty() || readiness.images.is_empty()))
+            Ok(u8::from(!readiness.is_complete()))
         }),
         RunnerMode::BuildImages => super::on_one_thread(async {
             // Progress that nobody can read is no reason to end.

@@ -203,6 +203,9 @@ pub fn status(status: &Status) -> String {
             for problem in &runner.problems {
                 text.push_str(&format!("problem: {problem}\n"));
             }
+            for warning in &runner.warnings {
+                text.push_str(&format!("warning: {warning}\n"));
+            }
         }
     }
     text.push_str(&format!(

@@ -217,8 +217,42 @@ pub struct Readiness {
     pub engine: Vec<(String, String)>,
     /// Why no run can start, for people; empty when one can.
     pub problems: Vec<String>,
+    /// What is not as it should be though runs start, for people: an image that could not be built.
+    pub warnings: Vec<String>,
     /// The uid that owns every writable workspace.
     pub files_uid: u32,
     /// Its group.
     pub files_gid: u32,
+}
+
+/// The images that runs start from.
+pub const IMAGES: [&str; 2] = ["base", "workbench"];
+
+impl Readiness {
+    /// Whether every run could start, whatever image it needs: this is what health means.
+    pub fn is_complete(&self) -> bool {
+        self.problems.is_empty() && IMAGES.iter().all(|name| self.images.iter().any(|image| image.name == *name))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_runner_is_complete_once_it_has_every_image_and_no_problem() {
+        let image = |name: &str| Image { name: name.to_owned(), id: "sha256:1".to_owned() };
+        let problem = || vec!["no engine".to_owned()];
+        let cases = [
+            (vec![], vec![], false),
+            (vec![image("base")], vec![], false),
+            (vec![image("workbench")], vec![], false),
+            (vec![image("base"), image("workbench")], vec![], true),
+            (vec![image("base"), image("workbench")], problem(), false),
+        ];
+        for (images, problems, expected) in cases {
+            let readiness = Readiness { images, problems, ..Readiness::default() };
+            assert_eq!(readiness.is_complete(), expected, "{readiness:?}");
+        }
+    }
 }

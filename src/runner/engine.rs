@@ -20,6 +20,10 @@ const SOCKET: &str = "/var/run/docker.sock";
 const ANSWER_S_MAX: u64 = 120;
 /// Between two looks at the engine.
 const LOOK_INTERVAL: Duration = Duration::from_secs(5);
+/// Between a build that failed and the next try; twice as long after each further failure.
+const BUILD_PAUSE: Duration = Duration::from_secs(15);
+/// Longest pause between two tries.
+const BUILD_PAUSE_MAX: Duration = Duration::from_secs(30 * 60);
 
 /// Connects to the engine at `host` (`DOCKER_HOST`: a Unix socket) and agrees on a version.
 pub(super) async fn connect(host: Option<&str>) -> Result<Docker, RunnerError> {
@@ -45,7 +49,11 @@ pub(super) async fn supervise(runner: Arc<Runner>) {
         match up {
             Ok(engine) => {
                 runner.become_ready(engine.clone()).await;
-                watch(&runner, &engine.docker).await;
+                let docker = engine.docker.clone();
+                tokio::select! {
+                    () = watch(&runner, &docker) => {}
+                    () = complete(&runner, engine) => {}
+                }
             }
             Err(error) => {
                 tracing::warn!(%error, "no run can start");
@@ -68,24 +76,38 @@ async fn bring_up(runner: &Runner, reaped: &mut bool) -> Result<Engine, RunnerEr
     }
     let mut tell = |text: &str| runner.tell(text);
     let built = build_programs(&docker, &programs(runner.places.programs.as_deref())?, &runner.home_label()).await?;
-    let base = images::base(&docker, &mut tell).await?;
-    let mut engine = Engine {
-        docker: docker.clone(),
-        built: Built { images: vec![base.clone()], ..built },
-        facts,
-        memory_bytes,
-        missing,
-    };
-    if images::found(&docker).await?.len() < 2 {
-        // Runs in `base` need not wait for the larger image.
-        runner.become_ready(engine.clone()).await;
+    let mut images = vec![images::base(&docker, &mut tell).await?];
+    images.extend(images::found(&docker).await?.into_iter().filter(|image| image.name == "workbench"));
+    Ok(Engine { docker, built: Built { images, ..built }, facts, memory_bytes, missing })
+}
+
+/// Builds the image that is still missing. Runs in `base` need not wait for the larger one, nor for a
+/// build of it that fails: it is tried again. Never returns.
+async fn complete(runner: &Runner, mut engine: Engine) {
+    let mut failures = 0;
+    while let [base] = engine.built.images.as_slice() {
+        match images::workbench(&engine.docker, base, &mut |text| runner.tell(text)).await {
+            Ok(workbench) => {
+                engine.built.images.push(workbench);
+                runner.become_ready(engine.clone()).await;
+            }
+            Err(error) => {
+                let pause = build_pause(failures);
+                failures += 1;
+                let warning =
+                    format!("runs have the image `base` alone: failed to {error}; next try in {} s", pause.as_secs());
+                runner.tell(&warning);
+                runner.warn(warning);
+                tokio::time::sleep(pause).await;
+            }
+        }
     }
-    match images::workbench(&docker, &base, &mut tell).await {
-        Ok(workbench) => engine.built.images.push(workbench),
-        // Most scripts need `base` alone; the next start tries again.
-        Err(error) => runner.tell(&format!("runs have the image `base` alone: failed to {error}")),
-    }
-    Ok(engine)
+    std::future::pending().await
+}
+
+/// The pause after this many failures and one more.
+fn build_pause(failures: u32) -> Duration {
+    BUILD_PAUSE.saturating_mul(2_u32.saturating_pow(failures)).min(BUILD_PAUSE_MAX)
 }
 
 /// What was built on an engine.
@@ -166,4 +188,15 @@ pub(super) fn facts(docker: &Docker, info: SystemInfo) -> Vec<(String, String)> 
 pub(super) fn starting(files_uid: u32, files_gid: u32) -> Readiness {
     let problems = vec!["the runner is starting: it connects to the engine and builds the images".to_owned()];
     Readiness { problems, files_uid, files_gid, ..Readiness::default() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_between_builds_grow_up_to_a_limit() {
+        let seconds: Vec<u64> = [0, 1, 2, 6, 7, 40].map(|failures| build_pause(failures).as_secs()).to_vec();
+        assert_eq!(seconds, [15, 30, 60, 960, 1800, 1800]);
+    }
 }

@@ -167,20 +167,28 @@ impl Runner {
         drop(self.news.send(text.to_owned()));
     }
 
-    /// The engine answers and everything is built.
+    /// The engine answers, and runs can start in the images that are built.
     pub(super) async fn become_ready(&self, engine: Engine) {
         let (files_uid, files_gid) = probe::files_owner(self, &engine).await;
         let images = engine.built.images.clone();
         let facts = engine.facts.clone();
         *locked(&self.engine) = Some(engine);
-        let ready = Readiness { images, engine: facts, problems: Vec::new(), files_uid, files_gid };
+        let ready = Readiness { images, engine: facts, files_uid, files_gid, ..Readiness::default() };
         self.readiness.send_replace(ready);
+    }
+
+    /// Runs start, but something is not as it should be.
+    pub(super) fn warn(&self, warning: String) {
+        self.readiness.send_modify(|ready| ready.warnings = vec![warning]);
     }
 
     /// No run can start, and why.
     pub(super) fn become_unready(&self, problem: String) {
         *locked(&self.engine) = None;
-        self.readiness.send_modify(|ready| ready.problems = vec![problem]);
+        self.readiness.send_modify(|ready| {
+            ready.problems = vec![problem];
+            ready.warnings.clear();
+        });
     }
 
     /// The live run of this id.
