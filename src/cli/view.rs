@@ -235,6 +235,7 @@ pub fn run_json(record: &RunRecord) -> Value {
         "digest": record.digest,
         "plan": record.plan,
         "state": record.state,
+        "ending": record.end.as_ref().map(|end| &end.ending),
         "exit_code": exit_code(record),
         "stopped_by": stopped_by(record),
         "changes": changes,

@@ -7,10 +7,20 @@ use super::{ASK_MS, Ask, Effect, Engine, Live, Pending, Permit, QUEUE_MAX, Step,
 use crate::domain::ids::{Digest, RunId};
 use crate::domain::plan::{Cover, Input, Plan};
 use crate::domain::record::{
-    ApprovalRecord, ApprovalState, Record, RunRecord, RunState, Subject, Verdict, VerdictRecord,
+    ApprovalRecord, ApprovalState, Outcome, Record, RunRecord, RunState, Subject, Verdict, VerdictRecord,
 };
+use crate::domain::run::{Ending, RunEnd, Usage};
+use crate::domain::time::Timestamp;
 use crate::policy::{Decision, Network};
 use crate::protocol::runner::{ToRunner, Unusable};
+
+/// What keeps a run from being planned, with the reason for people.
+enum Obstacle {
+    /// It is not to run.
+    Refusal(String),
+    /// Nothing is there that could run it.
+    Outage(String),
+}
 
 impl Engine {
     pub(super) fn asked(&mut self, ask: Ask, step: &mut Step) {
@@ -51,29 +61,31 @@ impl Engine {
         let why_not = self.why_not(&live);
         self.runs.insert(run.clone(), live);
         match why_not {
-            Some(why) => self.refuse(&run, why, step),
+            Some(Obstacle::Refusal(why)) => self.refuse(&run, why, step),
+            Some(Obstacle::Outage(why)) => self.fail(&run, why, step),
             None => self.survey(&run, step),
         }
     }
 
-    /// Why a run cannot even be planned, for people; `None` when it can.
-    fn why_not(&self, live: &Live) -> Option<String> {
+    /// Why a run cannot even be planned; `None` when it can.
+    fn why_not(&self, live: &Live) -> Option<Obstacle> {
         if live.decision.verdict == Verdict::Deny {
-            return Some(explain(&live.decision));
+            return Some(Obstacle::Refusal(explain(&live.decision)));
         }
         if live.decision.network != Network::Off {
-            return Some(format!(
+            return Some(Obstacle::Refusal(format!(
                 "there is no network yet: {}. Castoff runs every command without one; what works offline is allowed",
                 explain(&live.decision)
-            ));
+            )));
         }
         let waiting = self.queues.get(&live.record.person).map_or(0, std::collections::VecDeque::len);
         if waiting >= QUEUE_MAX {
-            return Some(format!("{QUEUE_MAX} of your runs wait already; stop one with `castoff stop RUN`"));
+            let why = format!("{QUEUE_MAX} of your runs wait already; stop one with `castoff stop RUN`");
+            return Some(Obstacle::Refusal(why));
         }
         match &self.runner {
-            None => Some("the runner is not connected; `castoff status` says more".to_owned()),
-            Some(readiness) if !readiness.problems.is_empty() => Some(readiness.problems.join("; ")),
+            None => Some(Obstacle::Outage("the runner is not connected; hint: `castoff status` says more".to_owned())),
+            Some(readiness) if !readiness.problems.is_empty() => Some(Obstacle::Outage(readiness.problems.join("; "))),
             Some(_) => None,
         }
     }
@@ -211,17 +223,44 @@ impl Engine {
         });
     }
 
-    /// Ends a run that never ran.
+    /// Ends a run that is not to run.
     pub(super) fn refuse(&mut self, run: &RunId, why: String, step: &mut Step) {
-        let Some(mut live) = self.runs.remove(run) else { return };
+        let Some(mut record) = self.forget(run, step) else { return };
+        audit(step, None, "run.refused", (run, json!({ "why": why })));
+        record.state = RunState::Refused { why };
+        keep(&record, step);
+    }
+
+    /// Ends a run that nothing was there to run: a fault, not a refusal.
+    pub(super) fn fail(&mut self, run: &RunId, why: String, step: &mut Step) {
+        let Some(mut record) = self.forget(run, step) else { return };
+        audit(step, None, "run.failed", (run, json!({ "why": why })));
+        record.state = RunState::Done { changes: Outcome::None };
+        record.end = Some(Box::new(never_started(why, step.now)));
+        keep(&record, step);
+    }
+
+    /// Takes a run out that never ran, with its question and its standard input.
+    fn forget(&mut self, run: &RunId, step: &mut Step) -> Option<RunRecord> {
+        let live = self.runs.remove(run)?;
         if let Some(queue) = self.queues.get_mut(&live.record.person) {
             queue.retain(|other| other != run);
         }
         self.approvals.remove(&live.ids.plan);
-        audit(step, None, "run.refused", (run, json!({ "why": why })));
-        live.record.state = RunState::Refused { why };
         step.records.push(Record::Input { run: run.clone(), person: live.record.person.clone(), bytes: None });
-        keep(&live.record, step);
+        Some(live.record)
+    }
+}
+
+/// The end of a run whose script never started.
+pub(super) fn never_started(why: String, at: Timestamp) -> RunEnd {
+    RunEnd {
+        ending: Ending::Failed { why },
+        started: at,
+        ended: at,
+        enforced: None,
+        usage: Usage::default(),
+        changes: Vec::new(),
     }
 }
 

@@ -155,7 +155,7 @@ impl Engine {
         let Some(live) = self.runs.get_mut(run) else { return };
         audit(step, None, "runner.trouble", (run, json!({ "why": why })));
         match (&live.record.state, request) {
-            (RunState::Planning | RunState::Asking { .. }, Request::Survey) => self.refuse(run, why, step),
+            (RunState::Planning | RunState::Asking { .. }, Request::Survey) => self.fail(run, why, step),
             (RunState::Applying, Request::Apply) | (RunState::Dropping, Request::Drop) => {
                 live.record.state = RunState::Held { approval: None, why };
                 keep(&live.record, step);

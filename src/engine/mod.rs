@@ -1,7 +1,8 @@
 //! The core's state and every decision about it. Pure: events in, records and effects out; no async,
 //! clock, file system or network.
 //!
-//! A run's life (a run that was never permitted ends as `Refused`):
+//! A run's life (a run that was never permitted ends as `Refused`; one that nothing is there to run,
+//! without engine or runner, as `Done` with the reason for its ending):
 //!
 //! ```text
 //!            deny, cannot be planned

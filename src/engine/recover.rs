@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use serde_json::json;
 
+use super::ask::never_started;
 use super::{Effect, Engine, Step, audit, keep};
 use crate::domain::ids::RunId;
 use crate::domain::record::{ApprovalRecord, Outcome, RunRecord, RunState};
@@ -77,7 +78,7 @@ impl Engine {
                 Some(RunState::Dropping) => step.effects.push(Effect::Tell(ToRunner::Drop { run })),
                 Some(RunState::Undoing) => step.effects.push(Effect::Tell(ToRunner::Undo { run })),
                 Some(RunState::Planning | RunState::Queued) => {
-                    self.refuse(&run, "the runner stopped before it began".to_owned(), step);
+                    self.fail(&run, "the runner stopped before it began".to_owned(), step);
                 }
                 Some(_) | None => {}
             }
@@ -121,14 +122,8 @@ impl Engine {
     fn never_began(&mut self, run: &RunId, step: &mut Step) {
         let Some(live) = self.runs.get_mut(run).filter(|live| live.record.state == RunState::Running) else { return };
         live.record.state = RunState::Done { changes: Outcome::None };
-        live.record.end = Some(Box::new(RunEnd {
-            ending: Ending::Failed { why: "Castoff stopped before it began; nothing of it ran".to_owned() },
-            started: step.now,
-            ended: step.now,
-            enforced: None,
-            usage: crate::domain::run::Usage::default(),
-            changes: Vec::new(),
-        }));
+        let why = "Castoff stopped before it began; nothing of it ran".to_owned();
+        live.record.end = Some(Box::new(never_started(why, step.now)));
         audit(step, None, "run.never-began", (run, json!({})));
         keep(&live.record, step);
         let person = live.record.person.clone();

@@ -50,12 +50,27 @@ fn without_an_engine_nothing_runs_and_the_refusal_says_so() {
         (status.code == 69 && status.stdout.contains("/nonexistent/docker.sock")).then_some(())
     });
     let script = format!("touch {}", castoff.root().join("ran").display());
-    for arguments in [&["run", "--", "echo ran"][..], &["run", "--yes", "--", "echo ran"], &["run", "--", &script]] {
-        let answer = castoff.castoff(arguments);
-        assert!([69, 125].contains(&answer.code), "{answer:?}");
+    for arguments in [&["run", "--", "echo ran"][..], &["run", "--yes", "--", "echo ran"]] {
+        let answer = castoff.castoff(arguments).ended(69).says(&["engine", "/nonexistent/docker.sock", "hint:"]);
         assert_eq!(answer.stdout, "");
     }
-    castoff.run("echo ran").says(&["engine", "/nonexistent/docker.sock", "hint:"]);
+    // What the policy refuses is a refusal still.
+    castoff.run(&script).ended(125).says(&["is outside of"]);
+    let (code, run) = castoff.run_json("echo ran");
+    assert_eq!((code, &run["exit_code"], &run["stopped_by"]), (69, &69.into(), &"failed".into()), "{run}");
+    let why = text(&run["ending"]["failed"]["why"]);
+    assert!(why.contains("/nonexistent/docker.sock") && why.contains("hint:"), "{why}");
     assert!(!castoff.root().join("ran").exists());
     assert_eq!(castoff.containers(), Vec::<String>::new());
+}
+
+#[test]
+fn without_a_runner_nothing_runs_and_the_failure_says_so() {
+    let castoff = Castoff::prepare(&[]);
+    castoff.castoff(&["prepare"]).ended(0);
+    castoff.launch(&[("CASTOFF_RUNNER", "external")]);
+    eventually("the core answers", || castoff.castoff(&["status"]).stdout.contains("not connected").then_some(()));
+    let answer = castoff.run("echo ran").ended(69).says(&["the runner is not connected", "hint: `castoff status`"]);
+    assert_eq!(answer.stdout, "");
+    assert_eq!(castoff.run_json("echo ran").0, 69);
 }
