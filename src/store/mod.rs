@@ -19,6 +19,7 @@ mod meta;
 mod opening;
 mod output;
 mod posts;
+mod rehearsal;
 mod row;
 mod runs;
 mod settings;

@@ -8,15 +8,17 @@ use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 
 use redb::backends::FileBackend;
-use redb::{
-    Database, DatabaseError, Durability, ReadOnlyDatabase, ReadTransaction, ReadableDatabase as _, WriteTransaction,
-};
+use redb::{Database, DatabaseError, Durability, ReadTransaction, ReadableDatabase as _, WriteTransaction};
 use rustix::fs::FlockOperation;
 
 use crate::secrets::{Keys, Presence};
 
 use super::error::{StoreError, database};
+use super::rehearsal::Rehearsal;
 use super::{DATA_FILE, approvals, entries, inputs, ledger, messages, meta, output, posts, runs, settings, turns};
+
+/// What the database may keep in memory while it is checked.
+const REHEARSAL_CACHE_BYTES: usize = 64 << 20;
 
 /// Everything that an open store holds.
 pub(super) struct Opened {
@@ -75,24 +77,24 @@ fn lock(dir: &Path) -> Result<File, StoreError> {
 }
 
 fn existing(path: &Path, keys: &Keys) -> Result<Database, StoreError> {
-    // Opening for writing marks the file, so it is looked at first. A file that a crash left needs
-    // its repair before anything can be read.
-    match ReadOnlyDatabase::open(path) {
-        Ok(file) => is_ours(path, keys, &file.begin_read().map_err(database)?)?,
-        Err(DatabaseError::RepairAborted) => {}
-        Err(error) => return Err(not_opened(path, error)),
-    }
-    let mut file = Database::open(path).map_err(|error| not_opened(path, error))?;
+    // Opening for writing marks the file, and a repair after a crash changes it. Both are rehearsed
+    // first: a file that is refused stays as it was found.
+    let file = File::open(path).and_then(Rehearsal::of).map_err(|error| io(path, error))?;
+    let rehearsed = Database::builder().set_cache_size(REHEARSAL_CACHE_BYTES).create_with_backend(file);
+    check(path, keys, rehearsed.map_err(|error| not_opened(path, error))?)?;
+    let file = Database::open(path).map_err(|error| not_opened(path, error))?;
+    // A file of an earlier version lacks the tables that came later.
+    let tx = write(&file)?;
+    tables(&tx)?;
+    tx.commit().map_err(database)?;
+    Ok(file)
+}
+
+fn check(path: &Path, keys: &Keys, mut file: Database) -> Result<(), StoreError> {
     is_ours(path, keys, &file.begin_read().map_err(database)?)?;
     // All checksums, once: a damaged page that is met later would end the core in the middle of its work.
     match file.check_integrity() {
-        Ok(true) => {
-            // A file of an earlier version lacks the tables that came later.
-            let tx = write(&file)?;
-            tables(&tx)?;
-            tx.commit().map_err(database)?;
-            Ok(file)
-        }
+        Ok(true) => Ok(()),
         Ok(false) => Err(StoreError::Torn { what: "its checksums do not match".to_owned() }),
         Err(error) => Err(not_opened(path, error)),
     }

@@ -75,6 +75,7 @@ fn a_changed_entry_keeps_the_core_from_starting() {
     let refused = castoff.castoff(&["serve"]);
     assert_ne!(refused.code, 0, "{refused:?}");
     refused.says(&["data file"]);
+    assert!(fs::read(&path).unwrap() == forged, "the refused file was changed");
     fs::write(&path, &honest).unwrap();
     castoff.serve();
     castoff.castoff(&["audit", "verify"]).ended(0);
