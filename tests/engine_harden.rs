@@ -110,7 +110,7 @@ async fn places(stage: &Stage, plan: &Plan) -> Places {
     Places {
         run: RunId::from_random([3; 11]),
         home_label: name.to_owned(),
-        init_volume: images::init_volume(&stage.docker, &stage.init, name).await.unwrap(),
+        init_volume: images::init_volume(&stage.docker, &stage.init, &stage.init, name).await.unwrap(),
         overlays: vec![(lower.clone(), name.to_owned())],
         passwd: file(&state.join("passwd"), &format!("ann:x:{uid}:{gid}::/tmp:/bin/sh\n")),
         group: file(&state.join("group"), &format!("ann:x:{gid}:\n")),

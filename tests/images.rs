@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use common::engine::docker;
 use common::{Castoff, eventually};
 
 /// The engine's socket.
@@ -94,4 +95,68 @@ fn a_workbench_that_cannot_be_built_is_said_and_tried_again_and_base_runs_meanwh
     let status = castoff.castoff(&["status"]).ended(0).stdout;
     assert!(status.contains("images base, workbench\n") && !status.contains("warning: "), "{status}");
     assert_eq!(castoff.run("node -e 'console.log(6 * 7)'").ended(0).stdout, "42\n");
+}
+
+/// Puts an image without layers into the engine, made in 2020 or now; returns its id.
+fn loaded(castoff: &Castoff, name: &str, label: &str, age: Age) -> String {
+    let created = match age {
+        Age::Years => "2020-01-01T00:00:00Z".to_owned(),
+        Age::None => castoff::runtime::clock::now().to_string(),
+    };
+    let labels = serde_json::json!({ label: "keeper", "castoff.test": castoff.root(), "castoff.test.name": name });
+    let image = serde_json::json!({
+        "architecture": "amd64", "os": "linux", "created": created,
+        "config": { "Labels": labels }, "rootfs": { "type": "layers", "diff_ids": [] },
+    });
+    let tag = format!("{}:{name}", castoff.root().file_name().unwrap().to_str().unwrap().to_lowercase());
+    let manifest = serde_json::json!([{ "Config": "image.json", "RepoTags": [tag], "Layers": [] }]);
+    let path = castoff.root().join(format!("{name}.tar"));
+    let mut tar = tar::Builder::new(std::fs::File::create(&path).unwrap());
+    for (name, json) in [("image.json", image), ("manifest.json", manifest)] {
+        let bytes = json.to_string().into_bytes();
+        let mut header = tar::Header::new_gnu();
+        header.set_size(bytes.len() as u64);
+        header.set_mode(0o644);
+        tar.append_data(&mut header, name, bytes.as_slice()).unwrap();
+    }
+    tar.into_inner().unwrap();
+    docker(&["load", "-q", "-i", path.to_str().unwrap()]);
+    docker(&["image", "inspect", "-f", "{{.Id}}", &tag]).trim().to_owned()
+}
+
+/// How old an image is.
+#[derive(Clone, Copy)]
+enum Age {
+    Years,
+    None,
+}
+
+#[test]
+fn programs_of_earlier_builds_go_unless_something_uses_them_or_they_are_not_ours() {
+    let castoff = Castoff::prepare(&[]);
+    let load = |name: &str, label: &str, age| loaded(&castoff, name, label, age);
+    let unused = load("unused", "castoff.image", Age::Years);
+    let in_container = load("in-container", "castoff.image", Age::Years);
+    let of_a_runner = load("of-a-runner", "castoff.image", Age::Years);
+    let young = load("young", "castoff.image", Age::None);
+    let foreign = load("foreign", "somebody.image", Age::Years);
+    let other = format!("castoff.home={}/home/other", castoff.root().display());
+    let container = docker(&["create", "--label", &other, &in_container, "/none"]);
+    let mark = format!("castoff.keeper={of_a_runner}");
+    let volume = docker(&["volume", "create", "--label", &other, "--label", &mark]);
+    castoff.serve();
+    let label = format!("label=castoff.test={}", castoff.root().display());
+    let left = docker(&["images", "-q", "--no-trunc", "--filter", &label]);
+    docker(&["rm", container.trim()]);
+    docker(&["volume", "rm", volume.trim()]);
+    for id in left.split_whitespace() {
+        docker(&["rmi", id]);
+    }
+    let mut left: Vec<&str> = left.split_whitespace().collect();
+    left.sort_unstable();
+    let mut expected = [in_container.as_str(), &of_a_runner, &young, &foreign];
+    expected.sort_unstable();
+    assert_eq!(left, expected, "and not {unused}");
+    let log = castoff.log();
+    assert!(log.contains("INFO") && !log.contains('\u{1b}'), "colours in a log: {log:?}");
 }

@@ -1,6 +1,6 @@
 //! The roles: core, runner, keeper, and the preparation of the home directory.
 
-use std::io::Write as _;
+use std::io::{IsTerminal as _, Write as _};
 use std::path::Path;
 
 use tokio::signal::unix::{SignalKind, signal};
@@ -58,7 +58,11 @@ pub(super) fn prepare(home: &Path, config: &Path) -> anyhow::Result<u8> {
 fn start_logging() {
     let filter = tracing_subscriber::EnvFilter::try_from_env("CASTOFF_LOG")
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("castoff=info,warn"));
-    let started = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).try_init();
+    let started = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .try_init();
     if let Err(error) = started {
         // Somebody has set up logging already.
         tracing::debug!("{error}");

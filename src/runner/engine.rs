@@ -9,7 +9,7 @@ use bollard::models::SystemInfo;
 use bollard::{API_DEFAULT_VERSION, Docker};
 
 use super::state::{Engine, Runner};
-use super::{RunnerError, images, readback, reap};
+use super::{RunnerError, images, readback, reap, stale};
 use crate::domain::ids::Digest;
 use crate::domain::plan::Image;
 use crate::protocol::runner::Readiness;
@@ -76,6 +76,10 @@ async fn bring_up(runner: &Runner, reaped: &mut bool) -> Result<Engine, RunnerEr
     }
     let mut tell = |text: &str| runner.tell(text);
     let built = build_programs(&docker, &programs(runner.places.programs.as_deref())?, &runner.home_label()).await?;
+    let now_s = i64::try_from((runner.places.clock)() / 1_000_000_000).unwrap_or_default();
+    if let Err(error) = stale::remove(&docker, now_s).await {
+        tracing::warn!(%error, "programs of earlier builds are left with the engine; the next start tries again");
+    }
     let mut images = vec![images::base(&docker, &mut tell).await?];
     images.extend(images::found(&docker).await?.into_iter().filter(|image| image.name == "workbench"));
     Ok(Engine { docker, built: Built { images, ..built }, facts, memory_bytes, missing })
@@ -141,7 +145,7 @@ async fn build_programs(docker: &Docker, programs: &Path, home: &str) -> Result<
     let init_digest = Digest::of(&program);
     let probe = images::init(docker, &program).await?;
     let keeper = images::keeper(docker, &images::program(programs, "castoff")?).await?;
-    let init_volume = images::init_volume(docker, &probe, home).await?;
+    let init_volume = images::init_volume(docker, &probe, &keeper, home).await?;
     Ok(Built { images: Vec::new(), probe: probe.id, keeper: keeper.id, init_volume, init_digest })
 }
 

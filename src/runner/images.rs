@@ -28,6 +28,11 @@ pub const LABEL_IMAGE: &str = "castoff.image";
 /// Digest of all that the image was built from.
 pub const LABEL_SOURCE: &str = "castoff.source";
 
+/// On the volume with castoff-init: the id of the image of castoff-init that this runner uses.
+pub const LABEL_INIT: &str = "castoff.init";
+/// Likewise, that of its keepers.
+pub const LABEL_KEEPER: &str = "castoff.keeper";
+
 macro_rules! embedded {
     ($dir:literal: $($file:literal),+) => {
         &[$(($file, include_bytes!(concat!("../../images/", $dir, "/", $file)))),+]
@@ -120,17 +125,22 @@ pub fn program(dir: &Path, name: &str) -> Result<Vec<u8>, ImageError> {
 }
 
 /// The volume with castoff-init for [`super::harden::Places::init_volume`]: named by the image,
-/// filled by the engine as a container of it is created. That container is never started.
-pub async fn init_volume(docker: &Docker, init: &Image, home_label: &str) -> Result<String, ImageError> {
+/// filled by the engine as a container of it is created. That container is never started. Its labels
+/// name the two images, so that no other runner takes them for old.
+pub async fn init_volume(
+    docker: &Docker,
+    init: &Image,
+    keeper: &Image,
+    home_label: &str,
+) -> Result<String, ImageError> {
     let id: String = init.id.trim_start_matches("sha256:").chars().take(12).collect();
     let home = Digest::of(home_label.as_bytes()).short();
     let name = format!("castoff-init-{home}-{id}");
     let labels = HashMap::from([(LABEL_HOME.to_owned(), home_label.to_owned())]);
-    let volume = VolumeCreateRequest {
-        name: Some(name.clone()),
-        labels: Some(labels.clone()),
-        ..VolumeCreateRequest::default()
-    };
+    let mut marks = labels.clone();
+    marks.extend([(LABEL_INIT.to_owned(), init.id.clone()), (LABEL_KEEPER.to_owned(), keeper.id.clone())]);
+    let volume =
+        VolumeCreateRequest { name: Some(name.clone()), labels: Some(marks), ..VolumeCreateRequest::default() };
     docker.create_volume(volume).await.map_err(engine(&format!("make the volume {name}")))?;
     let mount = Mount {
         typ: Some(MountType::VOLUME),

@@ -28,6 +28,7 @@ mod reap;
 mod requests;
 mod rules;
 pub mod seccomp;
+mod stale;
 mod state;
 mod survey;
 
