@@ -42,6 +42,7 @@ fn run(number: u8, who: &str, state: RunState) -> RunRecord {
         digest: Some(Digest::of(&[number])),
         state,
         end: None,
+        landing: None,
         landings: Vec::new(),
         undone: Vec::new(),
     }

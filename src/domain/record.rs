@@ -121,6 +121,9 @@ pub struct RunRecord {
     pub state: RunState,
     /// How it ended, once it has.
     pub end: Option<Box<RunEnd>>,
+    /// While it is applying: which paths were asked for; `None` for all.
+    #[serde(default)]
+    pub landing: Option<Vec<PathBuf>>,
     /// What landed, and what conflicted, once anything was applied.
     pub landings: Vec<Landing>,
     /// How undoing went, if it was undone.

@@ -45,6 +45,7 @@ impl Engine {
             digest: None,
             state: RunState::Planning,
             end: None,
+            landing: None,
             landings: Vec::new(),
             undone: Vec::new(),
         };
@@ -242,6 +243,11 @@ impl Engine {
 
     /// Takes a run out that never ran, with its question and its standard input.
     fn forget(&mut self, run: &RunId, step: &mut Step) -> Option<RunRecord> {
+        let question = self.runs.get(run)?.ids.plan.clone();
+        if self.approvals.get(&question).is_some_and(|asked| asked.state == ApprovalState::Pending) {
+            let state = ApprovalState::Void { why: "its run is over".to_owned() };
+            self.settle_approval(&question, state, None, step);
+        }
         let live = self.runs.remove(run)?;
         if let Some(queue) = self.queues.get_mut(&live.record.person) {
             queue.retain(|other| other != run);

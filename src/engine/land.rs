@@ -104,6 +104,7 @@ impl Engine {
     pub(super) fn start_applying(&mut self, run: &RunId, paths: Option<Vec<PathBuf>>, by: &Principal, step: &mut Step) {
         let Some(live) = self.runs.get_mut(run) else { return };
         live.record.state = RunState::Applying;
+        live.record.landing.clone_from(&paths);
         audit(step, Some(by), "changes.apply-asked", (run, json!({ "paths": paths })));
         keep(&live.record, step);
         step.effects.push(Effect::Tell(ToRunner::Apply { run: run.clone(), paths }));
@@ -153,19 +154,30 @@ impl Engine {
 
     pub(super) fn trouble(&mut self, run: &RunId, request: Request, why: String, step: &mut Step) {
         let Some(live) = self.runs.get_mut(run) else { return };
+        let awaited = match request {
+            Request::Survey => live.record.state == RunState::Planning || live.granted_by.is_some(),
+            Request::Apply => live.record.state == RunState::Applying,
+            Request::Drop => live.record.state == RunState::Dropping,
+            Request::Undo => live.record.state == RunState::Undoing,
+            // Whoever asked for it is told by the link.
+            Request::Diff => false,
+        };
+        if !awaited {
+            return;
+        }
         audit(step, None, "runner.trouble", (run, json!({ "why": why })));
-        match (&live.record.state, request) {
-            (RunState::Planning | RunState::Asking { .. }, Request::Survey) => self.fail(run, why, step),
-            (RunState::Applying, Request::Apply) | (RunState::Dropping, Request::Drop) => {
+        match request {
+            Request::Survey => self.fail(run, why, step),
+            Request::Apply | Request::Drop => {
                 live.record.state = RunState::Held { approval: None, why };
                 keep(&live.record, step);
                 self.free(run, step);
             }
-            (RunState::Undoing, Request::Undo) => {
+            Request::Undo => {
                 step.effects.push(Effect::Decline { run: run.clone(), why });
                 self.finish(run, Outcome::Applied, step);
             }
-            _ => {}
+            Request::Diff => {}
         }
     }
 

@@ -74,7 +74,10 @@ impl Engine {
             match self.runs.get(&run).map(|live| live.record.state.clone()) {
                 Some(RunState::Running) => running.push(run),
                 // The keeper's journal makes these safe to ask for again.
-                Some(RunState::Applying) => step.effects.push(Effect::Tell(ToRunner::Apply { run, paths: None })),
+                Some(RunState::Applying) => {
+                    let paths = self.runs.get(&run).and_then(|live| live.record.landing.clone());
+                    step.effects.push(Effect::Tell(ToRunner::Apply { run, paths }));
+                }
                 Some(RunState::Dropping) => step.effects.push(Effect::Tell(ToRunner::Drop { run })),
                 Some(RunState::Undoing) => step.effects.push(Effect::Tell(ToRunner::Undo { run })),
                 Some(RunState::Planning | RunState::Queued) => {
@@ -113,6 +116,9 @@ impl Engine {
     }
 
     fn interrupted(&mut self, run: &RunId, end: RunEnd, step: &mut Step) {
+        if self.runs.get(run).is_none_or(|live| live.record.state != RunState::Running) {
+            return;
+        }
         audit(step, None, "run.interrupted", (run, json!({})));
         let end = RunEnd { ending: Ending::Stopped { cause: StopCause::Lost }, ..end };
         self.ended(run, end, step);

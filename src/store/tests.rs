@@ -38,6 +38,7 @@ fn run(number: u8, person: &str) -> RunRecord {
         digest: None,
         state: RunState::Planning,
         end: None,
+        landing: None,
         landings: Vec::new(),
         undone: Vec::new(),
     }
