@@ -302,4 +302,10 @@ fn every_running_zone_has_its_own_mounts_and_no_other() {
     assert_eq!(probed, BTreeSet::from([of_probe(&own), of_probe(&work)]));
     live.signal("INT");
     live.finish().ended(130);
+
+    // What `make up` waits for.
+    for service in ["core", "runner"] {
+        let health = || text(&services.service(service)["State"]["Health"]["Status"]).to_owned();
+        eventually("Compose calls it healthy", || (health() == "healthy").then_some(()));
+    }
 }
