@@ -438,3 +438,21 @@ fn an_uid_that_is_not_listed_gets_nothing() {
         castoff.castoff_as(4321, arguments).ended(77).says(&["uid 4321 is not on the list", "local: [4321]"]);
     }
 }
+
+#[test]
+fn an_error_about_a_file_names_the_file() {
+    let castoff = Castoff::prepare(&[]);
+    let (home, gone) = (castoff.root().join("other"), castoff.root().join("gone"));
+    fs::create_dir(&home).unwrap();
+    symlink("nowhere", home.join("config")).unwrap();
+    let program = common::program();
+    let cases = [
+        (format!("\"$0\" --home '{}' prepare", home.display()), home.join("config")),
+        (format!("mkdir '{0}'; cd '{0}'; rmdir '{0}'; \"$0\" --home here status", gone.display()), "here".into()),
+    ];
+    for (script, named) in cases {
+        let output = common::command("sh").args(["-c", &script]).arg(&program).output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(!output.status.success() && said.contains(&format!("`{}`", named.display())), "{said}");
+    }
+}

@@ -94,7 +94,7 @@ fn absolute(paths: &[std::path::PathBuf]) -> anyhow::Result<Vec<String>> {
     paths
         .iter()
         .map(|path| {
-            let path = std::path::absolute(path)?;
+            let path = super::absolute(path)?;
             path.to_str().map(str::to_owned).with_context(|| format!("`{}` is not UTF-8", path.display()))
         })
         .collect()

@@ -14,6 +14,7 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use anyhow::Context as _;
 use clap::Parser as _;
 
 use crate::control::client::Refused;
@@ -83,10 +84,17 @@ fn on_one_thread(work: impl Future<Output = anyhow::Result<u8>>) -> anyhow::Resu
     code
 }
 
+/// A path from the working directory, which may be gone.
+fn absolute(path: &Path) -> anyhow::Result<PathBuf> {
+    std::path::absolute(path).with_context(|| {
+        format!("failed to tell where `{}` is: the working directory is not there any more", path.display())
+    })
+}
+
 /// Where Castoff lives: `--home`, else what `make up` noted, else the default.
 fn home(given: Option<PathBuf>) -> anyhow::Result<PathBuf> {
     if let Some(home) = given {
-        return Ok(std::path::absolute(home)?);
+        return absolute(&home);
     }
     if let Ok(note) = std::fs::read_to_string(HOME_NOTE) {
         return Ok(PathBuf::from(note.trim()));

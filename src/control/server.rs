@@ -45,7 +45,8 @@ pub async fn serve(home: &Path, handle: Handle, stop: CancellationToken) -> anyh
     let listener =
         UnixListener::bind(&socket).with_context(|| format!("failed to listen at `{}`", socket.display()))?;
     // Anybody may connect: the peer's uid decides what they may do.
-    std::fs::set_permissions(&socket, std::fs::Permissions::from_mode(0o666))?;
+    std::fs::set_permissions(&socket, std::fs::Permissions::from_mode(0o666))
+        .with_context(|| format!("failed to set the mode of `{}`", socket.display()))?;
     let router = Router::new()
         .route("/status", get(status))
         .route("/approvals", get(approvals))

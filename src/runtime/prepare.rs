@@ -43,14 +43,16 @@ pub fn prepare(home: &Path, config: &Path, installation: &Installation) -> anyho
     }
     let file = config.join("installation.yaml");
     if !file.exists() {
-        installation.save(config)?;
+        installation.save(config).with_context(|| format!("failed to write `{}`", file.display()))?;
         own(&file, installation)?;
     }
     own(config, installation)
 }
 
 fn is_empty(directory: &Path) -> anyhow::Result<bool> {
-    Ok(std::fs::read_dir(directory)?.next().is_none())
+    let mut entries =
+        std::fs::read_dir(directory).with_context(|| format!("failed to look into `{}`", directory.display()))?;
+    Ok(entries.next().is_none())
 }
 
 /// Overlay options are a comma-separated list, and the engine splits binds at colons.
@@ -77,7 +79,7 @@ fn directory(path: &Path, mode: u32) -> anyhow::Result<bool> {
 
 fn zone(path: &Path, mode: u32) -> anyhow::Result<()> {
     directory(path, mode)?;
-    let found = std::fs::symlink_metadata(path)?;
+    let found = metadata(path)?;
     let us = rustix::process::geteuid().as_raw();
     if !found.is_dir() || found.uid() != us {
         let path = path.display();
@@ -89,6 +91,10 @@ fn zone(path: &Path, mode: u32) -> anyhow::Result<()> {
             .with_context(|| format!("failed to set the mode of `{}`", path.display()))?;
     }
     Ok(())
+}
+
+fn metadata(path: &Path) -> anyhow::Result<std::fs::Metadata> {
+    std::fs::symlink_metadata(path).with_context(|| format!("failed to look at `{}`", path.display()))
 }
 
 fn write_new(path: &Path, text: &str, installation: &Installation) -> anyhow::Result<()> {
@@ -105,7 +111,7 @@ fn write_new(path: &Path, text: &str, installation: &Installation) -> anyhow::Re
 
 /// Gives a file of `config/` to the installing uid, who edits it.
 fn own(path: &Path, installation: &Installation) -> anyhow::Result<()> {
-    let found = std::fs::symlink_metadata(path)?;
+    let found = metadata(path)?;
     let (uid, gid) = (installation.uid, installation.gid);
     if rustix::process::geteuid().is_root() && (found.uid(), found.gid()) != (uid, gid) {
         std::os::unix::fs::lchown(path, Some(uid), Some(gid))

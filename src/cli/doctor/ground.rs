@@ -70,7 +70,9 @@ impl Ground {
     pub(super) fn make(home: &Path) -> anyhow::Result<Self> {
         let directory = place(home)?;
         // The engine's mounts must be reachable; nothing in it is secret.
-        std::fs::set_permissions(directory.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755))?;
+        let unusable = || format!("`{}` cannot be used", directory.path().display());
+        std::fs::set_permissions(directory.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755))
+            .with_context(unusable)?;
         let new = directory.path().join("home");
         let config = new.join("config");
         let this = Installation::of_this_process();
@@ -78,9 +80,9 @@ impl Ground {
         let installation = Installation { files_uid: files(this.uid), files_gid: files(this.gid), ..this };
         prepare::prepare(&new, &config, &installation)?;
         let outside = directory.path().join("outside");
-        std::fs::create_dir(&outside)?;
-        std::fs::write(outside.join("f"), super::attacks::UNTOUCHED)?;
-        let log = File::create(directory.path().join("runner.log"))?;
+        std::fs::create_dir(&outside).with_context(unusable)?;
+        std::fs::write(outside.join("f"), super::attacks::UNTOUCHED).with_context(unusable)?;
+        let log = File::create(directory.path().join("runner.log")).with_context(unusable)?;
         let child = child::start_runner(&new, &config, Stdio::from(log)).context("failed to start the runner")?;
         Ok(Self { directory, child, link: None, image: None, held: Vec::new() })
     }
