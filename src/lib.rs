@@ -17,6 +17,7 @@
 #![forbid(unsafe_code)]
 
 pub mod audit;
+pub mod chat;
 pub mod cli;
 pub mod config;
 pub mod control;
@@ -24,9 +25,11 @@ pub mod domain;
 pub mod engine;
 pub mod init;
 pub mod keeper;
+pub mod model;
 pub mod policy;
 pub mod protocol;
 pub mod runner;
 pub mod runtime;
 pub mod secrets;
 pub mod store;
+pub mod tools;

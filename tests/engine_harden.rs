@@ -16,8 +16,9 @@ use castoff::domain::ids::{Digest, PersonId, RunId};
 use castoff::domain::limits::Limits;
 use castoff::domain::plan::{Access, Cover, CoverKind, Image, Mount, Plan, Review};
 use castoff::domain::script::Script;
+use castoff::domain::task::Task;
 use castoff::protocol::codec;
-use castoff::protocol::init::{FromInit, Request, ToInit};
+use castoff::protocol::init::{FromInit, Request, ToInit, Work};
 use castoff::protocol::keeper::{self, FromKeeper, ToKeeper};
 use castoff::runner::harden::{self, KeeperPlaces, Places};
 use castoff::runner::{images, readback};
@@ -83,7 +84,7 @@ fn sample(stage: &Stage, image: Image) -> Plan {
     Plan {
         person: PersonId::owner(),
         user_name: "ann".to_owned(),
-        script: Script::try_from("true".to_owned()).unwrap(),
+        task: Task::Script(Script::try_from("true".to_owned()).unwrap()),
         stdin: None,
         workdir: workspace.clone(),
         env: BTreeMap::new(),
@@ -186,7 +187,7 @@ async fn a_run_has_what_the_plan_says_and_everyday_programs_work() {
     let enforced = readback::confirm(&plan, &places, &Digest::of(&stage.init_bytes), &ready);
     let unasked = readback::confirm(&Plan { mounts: Vec::new(), ..plan.clone() }, &places, &ready.digest, &ready);
     let request = Request {
-        script: EVERYDAY.to_owned(),
+        work: Work::Script(EVERYDAY.to_owned()),
         stdin: ByteBuf::new(),
         env: vec![
             ("PATH".to_owned(), "/usr/local/bin:/usr/bin:/bin".to_owned()),

@@ -10,7 +10,7 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 use castoff::domain::run::StopCause;
 use castoff::protocol::codec;
-use castoff::protocol::init::{Exit, FromInit, Ready, Request, ToInit};
+use castoff::protocol::init::{Exit, FromInit, Ready, Request, ToInit, Work};
 use serde_bytes::ByteBuf;
 
 const DEBIAN: &str = "debian:trixie-slim";
@@ -30,7 +30,7 @@ fn bin_dir() -> String {
 /// A request with everything at its plainest.
 fn request(script: &str) -> Request {
     Request {
-        script: script.to_owned(),
+        work: Work::Script(script.to_owned()),
         stdin: ByteBuf::new(),
         env: vec![("PATH".to_owned(), "/usr/bin:/bin".to_owned())],
         workdir: "/tmp".to_owned(),
@@ -330,6 +330,21 @@ fn orphans_are_reaped_while_the_script_runs() {
 #[test]
 fn an_image_without_a_shell_says_so() {
     assert_eq!(failure(empty_image(), request("true")), Some("the image has no shell".to_owned()));
+}
+
+#[test]
+fn a_file_request_needs_nothing_of_the_image() {
+    let order = |path: &str| {
+        let file = serde_json::from_value(serde_json::json!({"read": {"path": path}})).unwrap();
+        Request { work: Work::File(file), workdir: "/".to_owned(), ..request("") }
+    };
+    let outcome = run_with(empty_image(), &[], order("/proc/self/cmdline"));
+    assert_eq!((outcome.exit.code, outcome.stdout.as_slice()), (Some(1), &b""[..]));
+    assert!(String::from_utf8_lossy(&outcome.stderr).contains("not text"), "{:?}", outcome.stderr);
+    let outcome = run_with(empty_image(), &[], order("/proc/self/comm"));
+    assert_eq!((outcome.exit.code, outcome.stdout.as_slice()), (Some(0), &b"exe\n"[..]));
+    let outcome = run_with(empty_image(), &[], order("~/x"));
+    assert!(String::from_utf8_lossy(&outcome.stderr).contains("has no home"), "{:?}", outcome.stderr);
 }
 
 #[test]

@@ -6,9 +6,11 @@ use std::path::Path;
 use castoff::cli::policy::{check, explain, explain_batch};
 use castoff::config::{LoadErrors, load_policy, presets};
 use castoff::domain::ids::PersonId;
+use castoff::domain::plan::Review;
 use castoff::domain::record::Verdict::{self, Allow, Ask, Deny};
 use castoff::domain::script::Script;
-use castoff::policy::{Judged, Network, Parsed, Policy};
+use castoff::policy::{Decision, Judged, Network, Parsed, Policy};
+use serde_json::json;
 
 const HOME: &str = "/srv/castoff";
 const TOOLS: &str = r#"
@@ -211,6 +213,97 @@ fn people_without_the_right_run_nothing() {
     let mounts = policy.mounts(&policy.principal("owner").unwrap());
     let paths: Vec<_> = mounts.iter().map(|mount| mount.path.to_str().unwrap()).collect();
     assert_eq!(paths, ["/srv/castoff/people/owner", "/home/user/projects"]);
+}
+
+fn judge_file(policy: &Policy, person: &str, request: serde_json::Value) -> Decision {
+    policy.judge_file(&policy.principal(person).unwrap(), &serde_json::from_value(request).unwrap())
+}
+
+#[test]
+fn file_requests_are_judged_by_rights_and_paths() {
+    let policy = example();
+    for (verdict, path) in [
+        (Allow, "notes.txt"),
+        (Allow, "~/notes.txt"),
+        (Allow, "/home/user/projects/a b"),
+        (Allow, "/srv/castoff/people/owner/x"),
+        (Allow, "~bob/x"),
+        (Allow, "*"),
+        (Deny, "/etc/passwd"),
+        (Deny, "/home/user/projects/../.ssh/id"),
+        (Deny, "~/.ssh/id"),
+        (Deny, ".ssh/id"),
+        (Deny, "../../../../etc/passwd"),
+        (Deny, "/home/other/x"),
+        (Deny, "/srv/castoff/people/other/x"),
+        (Deny, "/srv/castoff/state/core/x"),
+        (Deny, "/tmp/x"),
+    ] {
+        for request in [
+            json!({"read": {"path": path}}),
+            json!({"list": {"path": path}}),
+            json!({"search": {"path": path, "text": "x"}}),
+            json!({"send": {"path": path}}),
+            json!({"write": {"path": path, "text": "x"}}),
+            json!({"edit": {"path": path, "old": "x", "new": "y"}}),
+        ] {
+            let decision = judge_file(&policy, "owner", request.clone());
+            assert_eq!(decision.verdict, verdict, "{request}: {:?}", decision.reasons);
+            assert!(!decision.reasons.is_empty());
+            assert_eq!((decision.network, decision.image.as_str()), (Network::Off, "base"));
+        }
+    }
+    // The image's own files may be read.
+    assert_eq!(judge_file(&policy, "owner", json!({"read": {"path": "/usr/share/x"}})).verdict, Allow);
+    let write = json!({"write": {"path": "/usr/share/x", "text": "x"}});
+    let refused = judge_file(&policy, "owner", write);
+    assert_eq!((refused.verdict, refused.reasons[0].rule.as_str()), (Deny, "allowed paths"));
+    assert!(refused.reasons[0].text.contains("`/home/user/projects`"), "{refused:?}");
+    for (person, rule) in [("Assistant", "trust level"), ("Partner", "tools")] {
+        let decision = judge_file(&policy, person, json!({"read": {"path": "a"}}));
+        assert_eq!((decision.verdict, decision.reasons[0].rule.as_str()), (Deny, rule));
+    }
+}
+
+#[test]
+fn tools_and_reviews_of_the_files_hold_for_file_requests() {
+    let users =
+        |tools: &str| format!("users:\n  - {{ id: ann, local: [7], trust_level: trusted, tools: [{tools}] }}\n");
+    let read = || json!({"read": {"path": "a"}});
+    let search = || json!({"search": {"path": "a", "text": "x"}});
+    for (tools, reads, searches) in [
+        ("files", Allow, Allow),
+        ("read_file", Allow, Deny),
+        ("exec", Deny, Deny),
+        // The search of the web is another tool.
+        ("search", Deny, Deny),
+        ("", Deny, Deny),
+    ] {
+        let policy = load(&[("users.yaml", &users(tools))]).unwrap();
+        let verdicts = [read(), search()].map(|request| judge_file(&policy, "ann", request).verdict);
+        assert_eq!(verdicts, [reads, searches], "{tools}");
+    }
+    let write = |path: &str| json!({"write": {"path": path, "text": "x"}});
+    let policy =
+        load(&[("tools.yaml", "exec: { review: never }\nfiles: { allowed_paths: [{ path: /d, mode: direct }] }\n")]);
+    let policy = policy.unwrap();
+    let judged = |path: &str| {
+        let decision = judge_file(&policy, "owner", write(path));
+        (decision.verdict, decision.review)
+    };
+    assert_eq!(judged("~/a"), (Allow, Review::Never));
+    assert_eq!(judged("~/.bashrc"), (Allow, Review::Changes));
+    assert_eq!(judged("/d/a"), (Allow, Review::Never));
+    // Nothing is reviewed there, and a relative path may lead there.
+    assert_eq!(judged("/d/.envrc"), (Ask, Review::Changes));
+    assert_eq!(judged(".envrc"), (Ask, Review::Changes));
+    let policy = load(&[("tools.yaml", "require_approval: [overwrite]\n")]).unwrap();
+    assert_eq!(judge_file(&policy, "owner", write("a")).review, Review::Changes);
+    for (asked, reads, writes) in [("files", Ask, Ask), ("write_file", Allow, Ask), ("send_email", Allow, Allow)] {
+        let policy = load(&[("tools.yaml", &format!("require_approval: [{asked}]\n"))]).unwrap();
+        let verdicts = [read(), write("a")].map(|request| judge_file(&policy, "owner", request).verdict);
+        assert_eq!(verdicts, [reads, writes], "{asked}");
+    }
 }
 
 #[test]

@@ -11,6 +11,7 @@ use castoff::domain::record::{
 };
 use castoff::domain::run::Stream;
 use castoff::domain::script::Script;
+use castoff::domain::task::Task;
 use castoff::domain::time::Timestamp;
 use castoff::secrets::{KEY_FILE, MASTER_KEY_FILE, SecretsError};
 use castoff::store::{Actor, AuditBody, DATA_FILE, Store, StoreError};
@@ -33,7 +34,7 @@ fn run(number: u8, who: &str, state: RunState) -> RunRecord {
         person: person(who),
         rights_of: person(who),
         asked_at: Timestamp::from_ms(1000 + u64::from(number)),
-        script: Script::new(format!("echo marzipan-{number}")).unwrap(),
+        task: Task::Script(Script::new(format!("echo marzipan-{number}")).unwrap()),
         workdir: Some("/srv/work".into()),
         review: None,
         yes: false,

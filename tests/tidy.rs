@@ -21,7 +21,10 @@ const EDGES: &[(&str, &[&str])] = &[
     ("init", &["domain", "protocol"]),
     ("keeper", &["domain", "protocol", "init"]),
     ("runner", &["domain", "protocol", "config", "policy"]),
-    ("runtime", &["domain", "protocol", "policy", "engine", "config", "store"]),
+    ("chat", &["domain"]),
+    ("model", &["domain"]),
+    ("tools", &["domain"]),
+    ("runtime", &["domain", "protocol", "policy", "engine", "config", "store", "model", "tools", "chat"]),
     ("control", &["domain", "protocol", "policy", "engine", "store", "runtime"]),
     ("cli", &["domain", "protocol", "policy", "engine", "config", "store", "runtime", "control", "runner", "keeper"]),
 ];
@@ -33,6 +36,11 @@ const OWNED: &[(&str, &[&str])] = &[
     ("brush_parser::", &["policy"]),
     ("axum::", &["control"]),
     ("chacha20poly1305::", &["secrets"]),
+    ("teloxide::", &["chat"]),
+    ("reqwest_teloxide::", &["chat"]),
+    ("pulldown_cmark::", &["chat"]),
+    ("reqwest::", &["model"]),
+    ("rustls::", &["model"]),
 ];
 
 fn sources(directory: &Path) -> Vec<PathBuf> {

@@ -25,6 +25,30 @@ pub(super) struct Arguments {
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
+    /// Talk with the assistant
+    ///
+    /// Without words, and at a terminal: your conversation goes on, with line editing and /-commands.
+    /// With words, or a question on standard input: one turn. Exit codes: 0 it replied; 1 it could not;
+    /// 75 it waits for an approval; 130 stopped.
+    Chat {
+        /// The question
+        words: Vec<String>,
+    },
+    /// Show what models have cost, and the caps
+    Budget,
+    /// Set Castoff up: model, Telegram, owner, workspace, budget; asks at the terminal, or takes flags
+    Setup {
+        #[command(flatten)]
+        settings: SettingsFlags,
+        /// A directory that commands may work in
+        #[arg(long, value_name = "DIR")]
+        workspace: Option<PathBuf>,
+    },
+    /// Set the model and its key, each tried with the provider before it is kept; or show them
+    Config {
+        #[command(flatten)]
+        settings: SettingsFlags,
+    },
     /// Run a script in a fresh container
     ///
     /// Exit codes: the script's own; 125 refused, or changes discarded; 75 waiting for an approval, or
@@ -136,6 +160,32 @@ pub(super) enum Command {
     /// Keep one workspace
     #[command(hide = true)]
     Keeper,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct SettingsFlags {
+    /// The model: PROVIDER/NAME, or an empty text for none
+    #[arg(long, value_name = "PROVIDER/NAME")]
+    pub(super) model: Option<String>,
+    /// The provider's key: asked for at the terminal, or `-` for standard input
+    #[arg(long, value_name = "KEY", num_args = 0..=1, default_missing_value = "")]
+    pub(super) api_key: Option<String>,
+    /// The Telegram bot's token, likewise
+    #[arg(long, value_name = "TOKEN", num_args = 0..=1, default_missing_value = "")]
+    pub(super) telegram_token: Option<String>,
+    /// The owner's Telegram id
+    #[arg(long, value_name = "NUMBER")]
+    pub(super) owner_telegram_id: Option<i64>,
+    /// What the model's provider may cost a day, in dollars
+    #[arg(long, value_name = "AMOUNT")]
+    pub(super) daily_budget: Option<String>,
+}
+
+impl From<SettingsFlags> for super::config::Change {
+    fn from(flags: SettingsFlags) -> Self {
+        let SettingsFlags { model, api_key, telegram_token, owner_telegram_id, daily_budget } = flags;
+        Self { model, api_key, telegram_token, owner_telegram_id, daily_budget }
+    }
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]

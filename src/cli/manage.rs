@@ -14,6 +14,7 @@ use crate::control::client::Client;
 use crate::control::wire::{Answer, Apply, AuditLine, Question, RunRequest, Status, Verified};
 use crate::domain::record::RunRecord;
 use crate::domain::time::Timestamp;
+use crate::engine::BudgetView;
 use crate::protocol::runner::Readiness;
 
 /// Does what a client command says. Returns the exit code.
@@ -23,6 +24,8 @@ use crate::protocol::runner::Readiness;
 pub(super) async fn command(home: &Path, command: Command, json: bool) -> anyhow::Result<u8> {
     let manner = Manner { json, yes: true, watch: false };
     match command {
+        Command::Chat { words } => super::chat::chat(home, &words, json).await,
+        Command::Budget => budget(home, json).await,
         Command::Run { user, review, yes, script } => {
             let workdir = std::env::current_dir().ok().and_then(|path| path.to_str().map(str::to_owned));
             let (script, stdin) = (run::script(&script)?, run::stdin()?);
@@ -54,6 +57,8 @@ pub(super) async fn command(home: &Path, command: Command, json: bool) -> anyhow
         Command::Audit { command: AuditCommand::Verify } => verify(home, json).await,
         Command::Audit { command: AuditCommand::List { limit } } => audit(home, limit, json).await,
         Command::Policy { .. }
+        | Command::Config { .. }
+        | Command::Setup { .. }
         | Command::Doctor
         | Command::Serve
         | Command::Prepare
@@ -141,6 +146,12 @@ async fn status(home: &Path, health: bool, json: bool) -> anyhow::Result<u8> {
     print(&if json { serde_json::to_string(&status)? } else { view::status(&status) })?;
     let ready = status.runner.as_ref().is_some_and(|runner| runner.problems.is_empty() && !runner.images.is_empty());
     Ok(if ready { 0 } else { UNAVAILABLE })
+}
+
+async fn budget(home: &Path, json: bool) -> anyhow::Result<u8> {
+    let budget: BudgetView = Client::connect(home).await?.get("/budget").await?;
+    print(&if json { serde_json::to_string(&budget)? } else { view::budget(&budget) })?;
+    Ok(0)
 }
 
 async fn verify(home: &Path, json: bool) -> anyhow::Result<u8> {

@@ -1,12 +1,15 @@
 //! The command line: arguments to requests, answers to text or JSON, outcomes to exit codes.
 
 mod args;
+mod chat;
+mod config;
 mod doctor;
 mod manage;
 pub mod outcome;
 pub mod policy;
 mod run;
 mod serve;
+mod setup;
 mod terminal;
 pub mod view;
 
@@ -55,11 +58,18 @@ fn dispatch(arguments: Arguments) -> anyhow::Result<u8> {
         Command::Prepare => serve::prepare(&home, &config),
         Command::Policy { command } => policy(&home, &config, command, arguments.json),
         Command::Doctor => on_one_thread(doctor::doctor(&home, &config, arguments.json)),
+        Command::Config { settings } => on_one_thread(config::config(&home, &config, settings.into(), arguments.json)),
+        Command::Setup { settings, workspace } => {
+            let given = setup::Given { change: settings.into(), workspace };
+            on_one_thread(setup::setup(&home, &config, given))
+        }
         Command::Serve => serve::serve(&home, &config),
         Command::Runner { health, build_images, child } => {
             serve::runner(&home, &config, serve::RunnerMode::of(health, build_images, child))
         }
-        command @ (Command::Run { .. }
+        command @ (Command::Chat { .. }
+        | Command::Budget
+        | Command::Run { .. }
         | Command::Runs { .. }
         | Command::Logs { .. }
         | Command::Diff { .. }

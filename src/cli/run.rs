@@ -73,7 +73,7 @@ pub(super) fn stdin() -> anyhow::Result<Option<String>> {
 
 /// What was seen of a run so far.
 #[derive(Debug, Default)]
-struct Seen {
+pub(super) struct Seen {
     record: Option<Box<RunRecord>>,
     home: String,
     stdout: Vec<u8>,
@@ -135,7 +135,7 @@ fn stopped() -> anyhow::Error {
 }
 
 /// Takes a line in; `true` when the run's state is new.
-fn take(seen: &mut Seen, line: Line, manner: Manner) -> anyhow::Result<bool> {
+pub(super) fn take(seen: &mut Seen, line: Line, manner: Manner) -> anyhow::Result<bool> {
     match line {
         Line::Run { record, may_answer, home } => {
             seen.home = home;
@@ -157,6 +157,7 @@ fn take(seen: &mut Seen, line: Line, manner: Manner) -> anyhow::Result<bool> {
         }
         Line::Progress(text) => say(manner, &format!("… {text}"))?,
         Line::Declined(why) => seen.declined = Some(why),
+        Line::Turn(_) | Line::Text(_) | Line::Tool(_) => {}
     }
     Ok(false)
 }
@@ -180,8 +181,25 @@ fn open_question(record: &RunRecord) -> Option<(String, bool)> {
     }
 }
 
+/// Whether the run waits for a person.
+pub(super) fn waits(seen: &Seen) -> bool {
+    seen.record.as_deref().and_then(open_question).is_some()
+}
+
+/// The question that the run waits for.
+pub(super) fn open_approval(seen: &Seen) -> Option<String> {
+    seen.record.as_deref().and_then(open_question).map(|(approval, _)| approval)
+}
+
+/// What the run asks, as it stands at the prompt.
+pub(super) fn question(seen: &Seen) -> Option<String> {
+    let record = seen.record.as_deref()?;
+    let (_, about_plan) = open_question(record)?;
+    Some(if about_plan { plan_question(record) } else { changes_question(record) })
+}
+
 /// Asks the caller what the run asks; `true` when there is nothing more to wait for here.
-async fn next_step(home: &Path, seen: &mut Seen, manner: Manner) -> anyhow::Result<bool> {
+pub(super) async fn next_step(home: &Path, seen: &mut Seen, manner: Manner) -> anyhow::Result<bool> {
     let Some(record) = &seen.record else { return Ok(false) };
     if matches!(record.state, RunState::Held { approval: None, .. }) {
         return Ok(true);

@@ -12,9 +12,6 @@ use crate::runner::{self, RunnerPlaces};
 use crate::runtime::{child, clock, core, prepare};
 use crate::{control, keeper};
 
-/// Set under Compose: the runner is a service of its own.
-const RUNNER_EXTERNAL: &str = "CASTOFF_RUNNER";
-
 /// What `castoff runner` does.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum RunnerMode {
@@ -93,7 +90,7 @@ where
 
 /// Serves the core, and on a bare host the runner as its child.
 pub(super) fn serve(home: &Path, config: &Path) -> anyhow::Result<u8> {
-    let external = std::env::var_os(RUNNER_EXTERNAL).is_some_and(|value| value == "external");
+    let external = crate::runtime::surroundings() == crate::config::Surroundings::Compose;
     if !external {
         prepare(home, config)?;
     }
@@ -103,7 +100,7 @@ pub(super) fn serve(home: &Path, config: &Path) -> anyhow::Result<u8> {
         if !external {
             tasks.spawn(child::keep_runner(home.to_path_buf(), config.to_path_buf(), stop.clone()));
         }
-        tasks.spawn(reload(home.to_path_buf(), config.to_path_buf(), handle.clone(), stop.clone()));
+        tasks.spawn(reload(handle.clone(), stop.clone()));
         tracing::info!("castoff {} serves {}", env!("CARGO_PKG_VERSION"), home.display());
         let served = control::server::serve(home, handle, stop.clone()).await;
         stop.cancel();
@@ -113,27 +110,16 @@ pub(super) fn serve(home: &Path, config: &Path) -> anyhow::Result<u8> {
     })
 }
 
-/// SIGHUP: loads the policy again. A bad one is refused, and the old one stays.
-async fn reload(
-    home: std::path::PathBuf,
-    config: std::path::PathBuf,
-    handle: crate::runtime::handle::Handle,
-    stop: CancellationToken,
-) {
+/// SIGHUP: reads the configuration again. A bad one is refused, and the old one stays.
+async fn reload(handle: crate::runtime::handle::Handle, stop: CancellationToken) {
     let Ok(mut hangup) = signal(SignalKind::hangup()) else { return };
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
             _ = hangup.recv() => {}
         }
-        match crate::config::load_policy(&config, &home) {
-            Ok(policy) => {
-                tracing::info!("the policy was loaded again");
-                if !handle.send(crate::engine::Event::PolicyLoaded(policy.into())).await {
-                    return;
-                }
-            }
-            Err(errors) => tracing::error!("the old policy stays in force: {errors}"),
+        if let Err(errors) = handle.reload().await {
+            tracing::error!("the old configuration stays in force: {errors}");
         }
     }
 }

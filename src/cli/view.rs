@@ -9,6 +9,8 @@ use crate::domain::change::{Change, ChangeKind, ChangeSet};
 use crate::domain::plan::{Access, Plan};
 use crate::domain::record::{Outcome, RunRecord, RunState};
 use crate::domain::run::Ending;
+use crate::domain::task::Task;
+use crate::engine::{BudgetView, Cap, Window};
 
 /// Changed paths that a summary names.
 const PATHS_SHOWN: usize = 20;
@@ -49,8 +51,9 @@ pub fn changes(record: &RunRecord) -> String {
 pub fn plan(record: &RunRecord, plan: &Plan) -> String {
     let mut text = String::new();
     let mut line = |name: &str, value: &str| text.push_str(&format!("  {name:<10} {value}\n"));
-    for (index, row) in visible(plan.script.as_str()).lines().enumerate() {
-        line(if index == 0 { "script" } else { "" }, &format!("│ {row}"));
+    let kind = if plan.task.file().is_some() { "file" } else { "script" };
+    for (index, row) in plan.task.text().lines().enumerate() {
+        line(if index == 0 { kind } else { "" }, &format!("│ {row}"));
     }
     for reason in record.verdict.iter().flat_map(|verdict| &verdict.reasons) {
         line("why", &format!("{} ({})", reason.text, reason.rule));
@@ -89,21 +92,6 @@ pub fn plan(record: &RunRecord, plan: &Plan) -> String {
     text
 }
 
-/// A script with every character that a terminal would act on, or a reader could miss, written out.
-pub fn visible(script: &str) -> String {
-    script
-        .chars()
-        .map(|c| match c {
-            '\n' => "\n".to_owned(),
-            '\t' => "    ".to_owned(),
-            ' '..='~' => c.to_string(),
-            c if c.is_alphanumeric() && !c.is_control() => c.to_string(),
-            c if c.is_control() || c.is_whitespace() => format!("<U+{:04X}>", u32::from(c)),
-            c => c.to_string(),
-        })
-        .collect()
-}
-
 /// One word for where a run stands.
 pub fn state(record: &RunRecord) -> String {
     match &record.state {
@@ -140,11 +128,11 @@ fn table(header: &[&str]) -> Table {
     table
 }
 
-fn first_line(script: &str) -> String {
+fn first_line(task: &Task) -> String {
     const SHOWN: usize = 60;
-    let line = visible(script.lines().next().unwrap_or_default());
-    let short: String = line.chars().take(SHOWN).collect();
-    if short.len() < line.len() || script.lines().nth(1).is_some() { format!("{short} …") } else { short }
+    let title = task.title();
+    let short: String = title.chars().take(SHOWN).collect();
+    if short.len() < title.len() { format!("{short} …") } else { title }
 }
 
 /// The table of `castoff runs`.
@@ -158,7 +146,7 @@ pub fn runs(records: &[RunRecord]) -> String {
             record.person.to_string(),
             state(record),
             changes.to_string(),
-            first_line(record.script.as_str()),
+            first_line(&record.task),
         ]);
     }
     table.trim_fmt()
@@ -177,7 +165,7 @@ pub fn questions(questions: &[Question]) -> String {
             run.run.to_string(),
             run.person.to_string(),
             about.to_owned(),
-            first_line(run.script.as_str()),
+            first_line(&run.task),
         ];
         table.add_row(cells);
     }
@@ -215,6 +203,49 @@ pub fn status(status: &Status) -> String {
     text
 }
 
+/// The table of `castoff budget`.
+pub fn budget(view: &BudgetView) -> String {
+    if view.providers.is_empty() {
+        let daily = crate::domain::money::Caps::DAILY;
+        return format!("nothing was spent; a provider that limits.yaml does not name may cost {daily} a day\n");
+    }
+    let mut table = table(&["PROVIDER", "CAP", "SPENT", "UNDER WAY", "LIMIT", "LEFT"]);
+    let windows = view.providers.iter().flat_map(|one| one.windows.iter().map(move |window| (one, window)));
+    for (one, window) in windows.clone() {
+        let amount =
+            |amount: Option<crate::domain::money::Money>| amount.map_or("-".to_owned(), |some| some.to_string());
+        table.add_row([
+            one.provider.clone(),
+            cap(window),
+            window.spent.to_string(),
+            window.reserved.to_string(),
+            amount(window.limit),
+            amount(window.left()),
+        ]);
+    }
+    let mut text = table.trim_fmt();
+    let anew = |monthly: bool| {
+        let mut alike = windows.clone().filter(|(_, window)| (window.cap == Cap::Monthly) == monthly);
+        alike.next().map_or("?", |(_, window)| window.starts_anew_local.as_str())
+    };
+    text.push_str(&format!("\ndays start anew at {}\nmonths start anew at {}\n", anew(false), anew(true)));
+    for one in view.providers.iter().filter(|one| one.counted_beyond) {
+        let name = &one.provider;
+        text.push_str(&format!("`{name}` counted more than its requests could hold: it is not called again today\n"));
+    }
+    text
+}
+
+fn cap(window: &Window) -> String {
+    match (window.cap, &window.person) {
+        (Cap::Daily, _) => "day".to_owned(),
+        (Cap::Monthly, _) => "month".to_owned(),
+        (Cap::PersonDaily, Some(person)) => format!("day, {person}"),
+        (Cap::PersonDaily, None) => "day, a person".to_owned(),
+        (Cap::BackgroundDaily, _) => "day, background".to_owned(),
+    }
+}
+
 /// The answer of `castoff run --json` and of what decides about a run.
 pub fn run_json(record: &RunRecord) -> Value {
     let change = |set: &ChangeSet, change: &Change| json!({ "path": set.workspace.join(&change.path), "kind": change.kind(), "before": change.before, "after": change.after });
@@ -224,13 +255,13 @@ pub fn run_json(record: &RunRecord) -> Value {
         .iter()
         .flat_map(|set| set.refused.iter().map(|one| json!({ "path": set.workspace.join(&one.path), "why": one.why })))
         .collect();
-    json!({
+    let mut answer = json!({
         "run": record.run,
         "turn": record.turn,
         "person": record.person,
         "rights_of": record.rights_of,
         "asked_at_ms": record.asked_at.as_ms(),
-        "script": record.script,
+        "script": record.task.script(),
         "verdict": record.verdict,
         "digest": record.digest,
         "plan": record.plan,
@@ -244,5 +275,84 @@ pub fn run_json(record: &RunRecord) -> Value {
         "undone": record.undone,
         "enforced": record.end.as_ref().and_then(|end| end.enforced.as_ref()),
         "usage": record.end.as_ref().map(|end| &end.usage),
-    })
+    });
+    if let (Some(request), Some(fields)) = (record.task.file(), answer.as_object_mut()) {
+        fields.insert("file".to_owned(), json!(request));
+    }
+    answer
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::ids::{PersonId, RunId, TurnId};
+    use crate::domain::money::Money;
+    use crate::domain::time::Timestamp;
+    use crate::engine::ProviderView;
+
+    fn window(cap: Cap, person: Option<&str>, amounts: (u64, u64, Option<u64>)) -> Window {
+        let (spent, reserved, limit) = amounts;
+        let monthly = cap == Cap::Monthly;
+        Window {
+            cap,
+            person: person.map(|person| PersonId::try_from(person.to_owned()).unwrap()),
+            spent: Money::from_micros(spent),
+            reserved: Money::from_micros(reserved),
+            limit: limit.map(Money::from_micros),
+            starts_anew: Timestamp::from_ms(if monthly { 1_796_079_600_000 } else { 1_795_647_600_000 }),
+            starts_anew_local: format!("2026-{} 00:00 Europe/Berlin", if monthly { "12-01" } else { "11-26" }),
+        }
+    }
+
+    #[test]
+    fn a_budget_fits_into_80_columns() {
+        let anthropic = vec![
+            window(Cap::Daily, None, (4_120_000, 53_000, Some(5_000_000))),
+            window(Cap::Monthly, None, (41_007_000, 53_000, Some(50_000_000))),
+            window(Cap::PersonDaily, Some("local-1000"), (120_000, 0, Some(2_000_000))),
+            window(Cap::PersonDaily, Some("owner"), (4_000_000, 53_000, Some(2_000_000))),
+            window(Cap::BackgroundDaily, None, (1, 0, Some(500_000))),
+        ];
+        let ollama = vec![window(Cap::Daily, None, (0, 0, None)), window(Cap::Monthly, None, (0, 0, None))];
+        let provider =
+            |name: &str, counted_beyond, windows| ProviderView { provider: name.to_owned(), counted_beyond, windows };
+        let providers = vec![provider("anthropic", true, anthropic), provider("ollama", false, ollama)];
+        let view = BudgetView { day: 20_261_125, providers };
+        let text = budget(&view);
+        assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
+        insta::assert_snapshot!(text);
+        let again: BudgetView = serde_json::from_str(&serde_json::to_string(&view).unwrap()).unwrap();
+        assert_eq!(again, view);
+    }
+
+    #[test]
+    fn without_any_provider_the_default_is_told() {
+        assert_eq!(
+            budget(&BudgetView { day: 20_261_125, providers: Vec::new() }),
+            "nothing was spent; a provider that limits.yaml does not name may cost $1.00 a day\n"
+        );
+    }
+
+    fn record(task: &Value) -> RunRecord {
+        let mut row = json!({
+            "run": RunId::from_random([1; 11]), "turn": TurnId::from_random([1; 11]), "person": PersonId::owner(),
+            "rights_of": PersonId::owner(), "asked_at": Timestamp::from_ms(0), "workdir": null, "review": null,
+            "yes": false, "landing": null, "verdict": null, "plan": null, "digest": null, "state": "queued", "end": null,
+            "landings": [], "undone": [],
+        });
+        row.as_object_mut().unwrap().extend(task.as_object().unwrap().clone());
+        serde_json::from_value(row).unwrap()
+    }
+
+    #[test]
+    fn a_script_is_shown_as_ever_and_a_file_request_beside_it() {
+        let script = record(&json!({ "script": "echo a\necho b" }));
+        let request = json!({ "write": { "path": "notes.txt", "text": "x" } });
+        let file = record(&json!({ "file": request }));
+        let (of_script, of_file) = (run_json(&script), run_json(&file));
+        assert_eq!((&of_script["script"], of_script.get("file")), (&json!("echo a\necho b"), None));
+        assert_eq!((&of_file["script"], &of_file["file"]), (&Value::Null, &request));
+        let table = runs(&[script, file]);
+        assert!(table.contains("echo a …") && table.contains("write notes.txt"), "{table}");
+    }
 }

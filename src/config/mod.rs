@@ -5,12 +5,16 @@ mod errors;
 mod installation;
 mod people;
 mod presets;
+mod prices;
 mod raw;
 mod rules;
+mod settings;
+mod terms;
 mod units;
 
 use std::io::{ErrorKind, Read as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
 use serde_yaml::Spanned;
@@ -24,6 +28,7 @@ use crate::policy::{Policy, Spec, TABLES_VERSION};
 pub use errors::{LoadError, LoadErrors};
 pub use installation::Installation;
 pub use presets::{Preset, presets};
+pub use settings::{NoProvider, Provider, ProviderKind, Settings, Surroundings, load_settings};
 
 use errors::{Source, unreadable};
 
@@ -52,8 +57,9 @@ const DENIED: [&str; 18] = [
     "~/.config/gcloud",
 ];
 
-/// The policy of the three files in `config_dir`, for a Castoff whose home is `home`. A missing
-/// file means its defaults.
+/// The policy of `tools.yaml`, `users.yaml`, `limits.yaml` and `prices.yaml` in `config_dir`, for a
+/// Castoff whose home is `home`. A missing file means its defaults. Of `settings.yaml` it takes what is
+/// free.
 ///
 /// # Errors
 /// Everything that is wrong with the files.
@@ -74,26 +80,16 @@ pub fn load_policy(config_dir: &Path, home: &Path) -> Result<Policy, LoadErrors>
     let files = tools.files.unwrap_or_default();
     let rules = rules::rules(&exec, &tools.require_approval, &tools_source, &mut errors);
     let allowed = rules::mounts(&files, (&installation.home, home), &tools_source, &mut errors);
-    let denied = match &files.denied_paths {
-        None => {
-            DENIED.iter().filter_map(|text| rules::path(text, None, &installation.home, &tools_source).ok()).collect()
-        }
-        Some(paths) => {
-            let resolve = |entry: &Spanned<String>| {
-                rules::path(&entry.value, rules::place(entry), &installation.home, &tools_source)
-                    .map_err(|error| errors.push(error))
-                    .ok()
-            };
-            paths.iter().filter_map(resolve).collect()
-        }
-    };
+    let denied = denied(files.denied_paths.as_deref(), &installation.home, &tools_source, &mut errors);
     let people = people::people(&users, installation.uid, &installation.home, &users_source, &mut errors);
     let run_limits = run_limits(&limits.runs, &limits_source, &mut errors);
+    let terms = terms::terms(config_dir, &limits, &limits_source, &mut errors);
     if !errors.is_empty() {
         errors.sort();
         return Err(LoadErrors(errors));
     }
-    let texts = [TABLES_VERSION, &tools_source.text, &users_source.text, &limits_source.text];
+    let prices = terms::text(&terms.prices);
+    let texts = [TABLES_VERSION, &tools_source.text, &users_source.text, &limits_source.text, &prices];
     let digests: Vec<u8> = texts.iter().flat_map(|text| *Digest::of(text.as_bytes()).as_bytes()).collect();
     Ok(Policy::new(Spec {
         digest: Digest::of(&digests),
@@ -111,8 +107,13 @@ pub fn load_policy(config_dir: &Path, home: &Path) -> Result<Policy, LoadErrors>
         denied,
         installing_home: installation.home,
         limits: run_limits,
-        time_zone: limits.time_zone.map_or_else(|| "UTC".to_owned(), |zone| zone.value),
+        terms: Arc::new(terms),
     }))
+}
+
+/// Dollars as people write them: `$5.00`, `5`, `0.075`; `None` for anything else.
+pub fn dollars(text: &str) -> Option<crate::domain::money::Money> {
+    units::money(&raw::Amount::Text(text.to_owned()))
 }
 
 fn read<T: DeserializeOwned + Default>(dir: &Path, name: &str, errors: &mut Vec<LoadError>) -> (Source, T) {
@@ -134,20 +135,39 @@ fn read<T: DeserializeOwned + Default>(dir: &Path, name: &str, errors: &mut Vec<
         }
     }
     let source = source(text);
+    let value = parse(&source, errors);
+    (source, value)
+}
+
+/// What the text says; the default where it says nothing or is wrong.
+fn parse<T: DeserializeOwned + Default>(source: &Source, errors: &mut Vec<LoadError>) -> T {
     let blank = source.text.lines().all(|line| line.trim().is_empty() || line.trim_start().starts_with('#'));
     if blank {
-        return (source, T::default());
+        return T::default();
     }
-    match serde_yaml::from_str::<T>(&source.text) {
-        Ok(value) => (source, value),
-        Err(error) => {
-            let at = error.location().map(|at| (at.line(), at.column()));
-            let message = error.without_snippet().to_string();
-            let message = message.lines().next().unwrap_or("it cannot be read").to_owned();
-            errors.push(source.error(at, message, Some("`castoff policy check DIR` checks the files of a directory")));
-            (source, T::default())
-        }
-    }
+    serde_yaml::from_str::<T>(&source.text).unwrap_or_else(|error| {
+        let at = error.location().map(|at| (at.line(), at.column()));
+        let message = error.without_snippet().to_string();
+        let message = message.lines().next().unwrap_or("it cannot be read").to_owned();
+        errors.push(source.error(at, message, Some("`castoff policy check DIR` checks the files of a directory")));
+        T::default()
+    })
+}
+
+/// Paths that no run sees.
+fn denied(
+    paths: Option<&[Spanned<String>]>,
+    home: &Path,
+    source: &Source,
+    errors: &mut Vec<LoadError>,
+) -> Vec<PathBuf> {
+    let Some(paths) = paths else {
+        return DENIED.iter().filter_map(|text| rules::path(text, None, home, source).ok()).collect();
+    };
+    let resolve = |entry: &Spanned<String>| {
+        rules::path(&entry.value, rules::place(entry), home, source).map_err(|error| errors.push(error)).ok()
+    };
+    paths.iter().filter_map(resolve).collect()
 }
 
 fn run_limits(runs: &raw::Runs, source: &Source, errors: &mut Vec<LoadError>) -> Limits {

@@ -1,6 +1,8 @@
 //! The three files as they are written; turned into the policy's values by `build`. Unknown keys
 //! are errors.
 
+use std::collections::BTreeMap;
+
 use serde::Deserialize;
 use serde_yaml::Spanned;
 
@@ -133,16 +135,82 @@ impl TextOrNumber {
 pub(super) struct LimitsFile {
     pub(super) time_zone: Option<Spanned<String>>,
     pub(super) runs: Runs,
-    pub(super) rate_limits: std::collections::BTreeMap<String, Budget>,
+    pub(super) rate_limits: BTreeMap<String, Spanned<RateLimit>>,
 }
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub(super) struct Budget {
-    pub(super) daily_budget: Option<String>,
-    pub(super) monthly_cap: Option<String>,
-    pub(super) per_user_daily: Option<String>,
-    pub(super) alert_at: Option<String>,
+pub(super) struct RateLimit {
+    pub(super) daily_budget: Option<Spanned<Amount>>,
+    pub(super) monthly_cap: Option<Spanned<Amount>>,
+    pub(super) per_user_daily: Option<Spanned<Amount>>,
+    pub(super) background_daily: Option<Spanned<Amount>>,
+    pub(super) alert_at: Option<Spanned<Amount>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct PricesFile {
+    pub(super) as_of: Option<Spanned<String>>,
+    pub(super) prices: BTreeMap<String, Spanned<PriceEntry>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct PriceEntry {
+    pub(super) free: bool,
+    pub(super) input: Option<Spanned<Amount>>,
+    pub(super) output: Option<Spanned<Amount>>,
+    pub(super) cache_read: Option<Spanned<Amount>>,
+    pub(super) cache_write: Option<Spanned<Amount>>,
+    pub(super) long: Option<LongEntry>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct LongEntry {
+    pub(super) above: u64,
+    pub(super) input: Spanned<Amount>,
+    pub(super) output: Spanned<Amount>,
+    #[serde(default)]
+    pub(super) cache_read: Option<Spanned<Amount>>,
+    #[serde(default)]
+    pub(super) cache_write: Option<Spanned<Amount>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct SettingsFile {
+    pub(super) providers: BTreeMap<String, Spanned<ProviderEntry>>,
+    pub(super) local_only: bool,
+    pub(super) plain_http_hosts: Vec<Spanned<String>>,
+    pub(super) telegram: TelegramEntry,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct ProviderEntry {
+    pub(super) kind: Option<ProviderKind>,
+    pub(super) base_url: Option<Spanned<String>>,
+    pub(super) free: Option<bool>,
+}
+
+/// Which interface a provider of models has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ProviderKind {
+    /// Anthropic's Messages.
+    Anthropic,
+    /// OpenAI's chat completions, which many other servers have too.
+    Openai,
+    /// Ollama's own.
+    Ollama,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct TelegramEntry {
+    pub(super) base_url: Option<Spanned<String>>,
 }
 
 /// Values as people write them: `5m`, `1GiB`, `2`.
@@ -151,7 +219,7 @@ pub(super) struct Budget {
 pub(super) struct Runs {
     pub(super) wall_time: Option<Spanned<TextOrNumber>>,
     pub(super) memory: Option<Spanned<TextOrNumber>>,
-    pub(super) cpus: Option<Spanned<Cpus>>,
+    pub(super) cpus: Option<Spanned<Amount>>,
     pub(super) pids: Option<u32>,
     pub(super) open_files: Option<u32>,
     pub(super) file_size: Option<Spanned<TextOrNumber>>,
@@ -164,7 +232,16 @@ pub(super) struct Runs {
 
 #[derive(Debug, Clone, Deserialize)]
 #[serde(untagged)]
-pub(super) enum Cpus {
+pub(super) enum Amount {
     Number(f64),
     Text(String),
+}
+
+impl Amount {
+    pub(super) fn text(&self) -> String {
+        match self {
+            Self::Number(number) => number.to_string(),
+            Self::Text(text) => text.trim().to_owned(),
+        }
+    }
 }

@@ -13,8 +13,10 @@ use super::errors::{LoadError, Source};
 use super::raw::{ApprovalWord, Entry, Exec, Files, PathEntry, RuleMap};
 
 const EFFECTS: [&str; 6] = ["delete", "overwrite", "bulk", "network", "secrets", "obeyed"];
-const TOOLS: [&str; 9] =
-    ["send_email", "fetch", "search", "calendar", "reminders", "memory", "files", "exec", "send_message"];
+const TOOLS: [&str; 8] = ["send_email", "fetch", "search", "calendar", "reminders", "memory", "exec", "send_message"];
+/// Tools that are asked about like effects: all of them, or one.
+const FILE_TOOLS: [&str; 7] =
+    ["files", "read_file", "list_files", "search_files", "write_file", "edit_file", "send_file"];
 
 /// Where a value stands.
 pub(super) fn place<T>(value: &Spanned<T>) -> Option<(u64, u64)> {
@@ -49,7 +51,7 @@ pub(super) fn rules(exec: &Exec, top: &[Spanned<String>], source: &Source, error
     rules.others.extend(ask.into_iter().map(|(rule, _)| (Verdict::Ask, rule)));
     for entry in exec.require_approval.iter().chain(top) {
         let text = entry.value.as_str();
-        if EFFECTS.contains(&text) {
+        if EFFECTS.contains(&text) || FILE_TOOLS.contains(&text) {
             rules.effects.push(text.to_owned());
         } else if !TOOLS.contains(&text) {
             let rule = Entry::Text(text.to_owned());

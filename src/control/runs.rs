@@ -13,27 +13,34 @@ use tokio::sync::mpsc;
 use super::server::{Caller, Limit, Problem, read, scope};
 use super::wire::{Answer, Apply, Line, RunRequest};
 use crate::domain::ids::{ApprovalId, RunId, TurnId};
+use crate::domain::model::Delta;
 use crate::domain::principal::{Principal, Trust};
 use crate::domain::record::{RunRecord, RunState};
 use crate::domain::script::Script;
 use crate::engine::{Ask, Event, FreshIds};
-use crate::policy::Parsed;
+use crate::policy::{Parsed, ParsedTask};
 use crate::runtime::handle::{Handle, News};
 
 /// Runs listed when the caller does not say how many.
 const LIST_DEFAULT: usize = 20;
 
+fn random() -> Result<[u8; 11], Problem> {
+    let mut bytes = [0; 11];
+    getrandom::fill(&mut bytes)
+        .map_err(|error| Problem::new(71, format!("the kernel has no random bytes: {error}")))?;
+    Ok(bytes)
+}
+
+pub(super) fn random_turn() -> Result<TurnId, Problem> {
+    Ok(TurnId::from_random(random()?))
+}
+
 fn fresh() -> Result<FreshIds, Problem> {
-    let mut random = [[0; 11]; 4];
-    for bytes in &mut random {
-        getrandom::fill(bytes).map_err(|error| Problem::new(71, format!("the kernel has no random bytes: {error}")))?;
-    }
-    let [run, turn, plan, changes] = random;
     Ok(FreshIds {
-        run: RunId::from_random(run),
-        turn: TurnId::from_random(turn),
-        plan: ApprovalId::from_random(plan),
-        changes: ApprovalId::from_random(changes),
+        run: RunId::from_random(random()?),
+        turn: random_turn()?,
+        plan: ApprovalId::from_random(random()?),
+        changes: ApprovalId::from_random(random()?),
     })
 }
 
@@ -63,19 +70,26 @@ pub(super) async fn run(
     let run = ids.run.clone();
     let news = handle.watch(&run);
     let (workdir, review, yes) = (request.workdir.map(PathBuf::from), request.review, request.yes);
-    let ask = Ask { ids, caller: caller.clone(), rights, parsed, stdin, workdir, review, yes };
+    let ask =
+        Ask { ids, caller: caller.clone(), rights, task: ParsedTask::Script(parsed), stdin, workdir, review, yes };
     send(&handle, Event::Asked(Box::new(ask))).await?;
-    Ok(stream(&handle, &caller, Vec::new(), news))
+    Ok(stream(&handle, &caller, Vec::new(), news, is_over))
 }
 
-async fn send(handle: &Handle, event: Event) -> Result<(), Problem> {
+pub(super) async fn send(handle: &Handle, event: Event) -> Result<(), Problem> {
     if handle.send(event).await { Ok(()) } else { Err(Problem::new(69, "Castoff is shutting down".to_owned())) }
 }
 
-/// The lines that a watcher sees, until the run is over or its next step is the watcher's.
-fn stream(handle: &Handle, caller: &Principal, first: Vec<Line>, news: mpsc::UnboundedReceiver<News>) -> Response {
+/// The lines that a watcher sees, up to the one that is the last.
+pub(super) fn stream(
+    handle: &Handle,
+    caller: &Principal,
+    first: Vec<Line>,
+    news: mpsc::UnboundedReceiver<News>,
+    is_over: fn(&Line) -> bool,
+) -> Response {
     let state = (handle.clone(), caller.clone(), std::collections::VecDeque::from(first), Some(news));
-    let lines = futures_util::stream::unfold(state, |(handle, caller, mut first, news)| async move {
+    let lines = futures_util::stream::unfold(state, move |(handle, caller, mut first, news)| async move {
         if let Some(line) = first.pop_front() {
             return Some((text(&line), (handle, caller, first, news)));
         }
@@ -103,6 +117,12 @@ fn line(handle: &Handle, caller: &Principal, news: News) -> Line {
         News::Output(stream, bytes) => Line::Output { stream, bytes: BASE64_STANDARD.encode(bytes) },
         News::Progress(text) => Line::Progress(text),
         News::Declined(why) => Line::Declined(why),
+        News::Turn(record) => Line::Turn(record),
+        // Of posts, which nobody watches here.
+        News::Posted => Line::Progress(String::new()),
+        News::Delta(Delta::Text(text)) => Line::Text(text),
+        News::Delta(Delta::Tool(name)) => Line::Tool(name),
+        News::Delta(Delta::Waiting(text)) => Line::Progress(text),
     }
 }
 
@@ -110,7 +130,7 @@ fn is_over(line: &Line) -> bool {
     match line {
         Line::Run { record, .. } => matches!(record.state, RunState::Done { .. } | RunState::Refused { .. }),
         Line::Declined(_) => true,
-        Line::Output { .. } | Line::Progress(_) => false,
+        Line::Output { .. } | Line::Progress(_) | Line::Turn(_) | Line::Text(_) | Line::Tool(_) => false,
     }
 }
 
@@ -172,7 +192,7 @@ pub(super) async fn output(
     let mut lines = output_lines(&handle, &record).await?;
     lines.push(line(&handle, &caller, News::Record(Box::new(record))));
     let (_, closed) = mpsc::unbounded_channel();
-    Ok(stream(&handle, &caller, lines, closed))
+    Ok(stream(&handle, &caller, lines, closed, is_over))
 }
 
 /// What is on record, and then what comes. Output that is not on record yet when the caller arrives
@@ -190,9 +210,9 @@ pub(super) async fn follow(
     lines.push(last);
     if over {
         let (_, closed) = mpsc::unbounded_channel();
-        return Ok(stream(&handle, &caller, lines, closed));
+        return Ok(stream(&handle, &caller, lines, closed, is_over));
     }
-    Ok(stream(&handle, &caller, lines, news))
+    Ok(stream(&handle, &caller, lines, news, is_over))
 }
 
 pub(super) async fn diff(
@@ -211,7 +231,7 @@ pub(super) async fn diff(
 async fn about(handle: &Handle, caller: &Principal, run: &RunId, event: Event) -> Result<Response, Problem> {
     let news = handle.watch(run);
     send(handle, event).await?;
-    Ok(stream(handle, caller, Vec::new(), news))
+    Ok(stream(handle, caller, Vec::new(), news, is_over))
 }
 
 pub(super) async fn stop(

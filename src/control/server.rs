@@ -18,8 +18,8 @@ use serde::Deserialize;
 use tokio::net::UnixListener;
 use tokio_util::sync::CancellationToken;
 
-use super::runs;
 use super::wire::{AuditLine, Failure, Question, Status, Verified};
+use super::{chat, runs};
 use crate::domain::ids::PersonId;
 use crate::domain::principal::{Principal, Trust};
 use crate::runtime::handle::Handle;
@@ -60,6 +60,14 @@ pub async fn serve(home: &Path, handle: Handle, stop: CancellationToken) -> anyh
         .route("/runs/{id}/apply", post(runs::apply))
         .route("/runs/{id}/drop", post(runs::drop_changes))
         .route("/runs/{id}/undo", post(runs::undo))
+        .route("/chat", get(chat::history).post(chat::say))
+        .route("/chat/stop", post(chat::stop))
+        .route("/budget", get(chat::budget))
+        .route("/model", get(chat::model))
+        .route("/models", post(chat::models))
+        .route("/settings", post(chat::set))
+        .route("/pair", get(chat::paired).post(chat::pair))
+        .route("/reload", post(chat::reload))
         .route("/audit", get(audit))
         .route("/audit/verify", get(verify))
         .layer(axum::extract::DefaultBodyLimit::max(BODY_BYTES_MAX))

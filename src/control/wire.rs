@@ -6,7 +6,9 @@ use serde::{Deserialize, Serialize};
 use crate::domain::plan::Review;
 use crate::domain::record::{ApprovalRecord, RunRecord};
 use crate::domain::run::Stream;
+use crate::domain::turn::TurnRecord;
 use crate::protocol::runner::Readiness;
+pub use crate::runtime::telegram::Pairing;
 
 /// `POST /runs`: run a script. Answered by a stream of [`Line`]s.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -26,7 +28,7 @@ pub struct RunRequest {
     pub yes: bool,
 }
 
-/// A line of the answer to `POST /runs` and `GET /runs/ID/follow`.
+/// A line of the answer to `POST /runs`, `GET /runs/ID/follow` and `POST /chat`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Line {
@@ -50,6 +52,82 @@ pub enum Line {
     Progress(String),
     /// A wish came to nothing.
     Declined(String),
+    /// The turn as it now stands.
+    Turn(Box<TurnRecord>),
+    /// More of the model's text.
+    Text(String),
+    /// The model begins to write a call of this tool.
+    Tool(String),
+}
+
+/// `POST /chat`: say something. Answered by a stream of [`Line`]s.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ChatRequest {
+    /// The words.
+    pub text: String,
+}
+
+/// `POST /settings`.
+#[derive(Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SettingsRequest {
+    /// `PROVIDER/NAME`; empty for none.
+    pub model: Option<String>,
+    /// A key for its provider.
+    pub api_key: Option<String>,
+    /// The token of a Telegram bot; empty for none.
+    pub telegram_token: Option<String>,
+    /// The owner's Telegram id.
+    pub owner_telegram_id: Option<i64>,
+    /// What the model's provider may cost a day, in dollars.
+    pub daily_budget: Option<String>,
+}
+
+impl SettingsRequest {
+    /// Whether nothing is to be changed.
+    pub fn is_empty(&self) -> bool {
+        self.model.is_none()
+            && self.api_key.is_none()
+            && self.telegram_token.is_none()
+            && self.owner_telegram_id.is_none()
+            && self.daily_budget.is_none()
+    }
+}
+
+/// `POST /models`: which models a provider lists.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ModelsRequest {
+    /// The provider.
+    pub provider: String,
+    /// A key to try instead of the one on record.
+    pub api_key: Option<String>,
+}
+
+impl std::fmt::Debug for ModelsRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // Without the key.
+        f.debug_struct("ModelsRequest").field("provider", &self.provider).finish_non_exhaustive()
+    }
+}
+
+impl std::fmt::Debug for SettingsRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // Without keys.
+        f.debug_struct("SettingsRequest").field("model", &self.model).finish_non_exhaustive()
+    }
+}
+
+/// `GET /model`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ModelStatus {
+    /// `PROVIDER/NAME`, if one is set.
+    pub model: Option<String>,
+    /// Its context.
+    pub context_tokens: Option<u64>,
+    /// The providers that are known.
+    pub providers: Vec<String>,
 }
 
 /// `POST /approvals/ID`.

@@ -1,8 +1,9 @@
 //! The shared vocabulary: values that every part speaks of, and no behaviour beyond their own rules.
 //!
-//! A value that exists is valid: ids, paths and scripts check themselves when they are made, also
+//! A value that exists is valid: ids, paths and tasks check themselves when they are made, also
 //! when they are read from a frame or the store.
 
+pub mod address;
 pub mod change;
 pub mod ids;
 pub mod limits;
@@ -13,5 +14,7 @@ pub mod principal;
 pub mod record;
 pub mod run;
 pub mod script;
+pub mod task;
+pub mod text;
 pub mod time;
 pub mod turn;

@@ -1,6 +1,8 @@
 //! The plan: all that defines a run. What was approved is what runs: one digest binds approval,
 //! record and launch, and the runner computes it again.
 
+mod row;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -9,17 +11,18 @@ use sha2::{Digest as _, Sha256};
 
 use super::ids::{Digest, PersonId};
 use super::limits::Limits;
-use super::script::Script;
+use super::task::{FileRequest, Task};
 
 /// All that defines a run. The same plan has the same digest, whichever run it is for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "row::Row", into = "row::Row")]
 pub struct Plan {
     /// Whose home is mounted, and whose name the run sees.
     pub person: PersonId,
     /// The name that `whoami` and git show.
     pub user_name: String,
-    /// The shell text.
-    pub script: Script,
+    /// What the run does.
+    pub task: Task,
     /// Standard input, if any is passed on.
     pub stdin: Option<Input>,
     /// Where the script starts; inside one of the mounts.
@@ -113,10 +116,17 @@ impl Plan {
     /// by its length, so that no two plans share an encoding.
     pub fn digest(&self) -> Digest {
         let mut fields = Fields::default();
-        fields.text("castoff plan 1");
+        // The first field tells the two kinds apart, so that no script shares a digest with a request.
+        match &self.task {
+            Task::Script(_) => fields.text("castoff plan 1"),
+            Task::File(_) => fields.text("castoff file plan 1"),
+        }
         fields.text(self.person.as_str());
         fields.text(&self.user_name);
-        fields.text(self.script.as_str());
+        match &self.task {
+            Task::Script(script) => fields.text(script.as_str()),
+            Task::File(request) => fields.file(request),
+        }
         match &self.stdin {
             None => fields.text("no input"),
             Some(input) => {
@@ -170,6 +180,35 @@ impl Fields {
         self.bytes(&number.to_be_bytes());
     }
 
+    fn file(&mut self, request: &FileRequest) {
+        self.text(request.tool());
+        self.text(request.path().as_str());
+        match request {
+            FileRequest::Read { path: _, from_line, lines } => {
+                self.optional(from_line.as_ref(), |fields, line| fields.number((*line).into()));
+                self.optional(lines.as_ref(), |fields, count| fields.number((*count).into()));
+            }
+            FileRequest::Search { path: _, text, glob } => {
+                self.text(text.as_str());
+                self.optional(glob.as_ref(), |fields, glob| fields.text(glob.as_str()));
+            }
+            FileRequest::Write { path: _, text } => self.text(text.as_str()),
+            FileRequest::Edit { path: _, old, new, all } => {
+                self.text(old.as_str());
+                self.text(new.as_str());
+                self.number((*all).into());
+            }
+            FileRequest::List { path: _ } | FileRequest::Send { path: _ } => {}
+        }
+    }
+
+    fn optional<T>(&mut self, value: Option<&T>, add: impl Fn(&mut Self, &T)) {
+        self.number(value.is_some().into());
+        if let Some(value) = value {
+            add(self, value);
+        }
+    }
+
     fn limits(&mut self, limits: &Limits) {
         // Taken apart by name, so that a new limit cannot be forgotten here.
         let Limits {
@@ -200,5 +239,76 @@ impl Fields {
         ] {
             self.number(number);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::script::Script;
+
+    fn plan(task: Task) -> Plan {
+        Plan {
+            person: PersonId::owner(),
+            user_name: "ann".to_owned(),
+            task,
+            stdin: None,
+            workdir: "/w".into(),
+            env: BTreeMap::new(),
+            image: Image { name: "base".to_owned(), id: "sha256:1".to_owned() },
+            mounts: Vec::new(),
+            covers: Vec::new(),
+            limits: Limits::default(),
+            review: Review::Risky,
+        }
+    }
+
+    fn file(json: &str) -> Task {
+        Task::File(serde_json::from_str(json).unwrap())
+    }
+
+    fn script(text: &str) -> Task {
+        Task::Script(Script::new(text.to_owned()).unwrap())
+    }
+
+    #[test]
+    fn every_part_of_a_task_is_in_the_digest_and_no_two_kinds_share_one() {
+        let tasks = [
+            file(r#"{"read":{"path":"a"}}"#),
+            file(r#"{"read":{"path":"b"}}"#),
+            file(r#"{"read":{"path":"a","from_line":1}}"#),
+            file(r#"{"read":{"path":"a","lines":1}}"#),
+            file(r#"{"list":{"path":"a"}}"#),
+            file(r#"{"send":{"path":"a"}}"#),
+            file(r#"{"search":{"path":"a","text":"x"}}"#),
+            file(r#"{"search":{"path":"a","text":"x","glob":"x"}}"#),
+            file(r#"{"write":{"path":"a","text":"x"}}"#),
+            file(r#"{"write":{"path":"ax","text":""}}"#),
+            file(r#"{"edit":{"path":"a","old":"x","new":"y"}}"#),
+            file(r#"{"edit":{"path":"a","old":"y","new":"x"}}"#),
+            file(r#"{"edit":{"path":"a","old":"x","new":"y","all":true}}"#),
+            script("read_file"),
+            script(r#"{"read":{"path":"a"}}"#),
+            script("castoff file plan 1"),
+        ];
+        let digests: std::collections::BTreeSet<_> = tasks.iter().map(|task| plan(task.clone()).digest()).collect();
+        assert_eq!(digests.len(), tasks.len());
+    }
+
+    #[test]
+    fn a_plan_survives_a_frame_and_json_and_an_older_one_is_read() {
+        for task in [script("true"), file(r#"{"write":{"path":"a","text":"x"}}"#)] {
+            let plan = plan(task);
+            let frame = postcard::to_allocvec(&plan).unwrap();
+            assert_eq!(postcard::from_bytes::<Plan>(&frame).unwrap(), plan);
+            let json = serde_json::to_value(&plan).unwrap();
+            assert_eq!(serde_json::from_value::<Plan>(json).unwrap(), plan);
+        }
+        let mut json = serde_json::to_value(plan(script("true"))).unwrap();
+        assert_eq!(json["script"], "true");
+        json.as_object_mut().unwrap().remove("file");
+        assert_eq!(serde_json::from_value::<Plan>(json.clone()).unwrap(), plan(script("true")));
+        json.as_object_mut().unwrap().remove("script");
+        assert!(serde_json::from_value::<Plan>(json).is_err());
     }
 }

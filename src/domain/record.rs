@@ -11,7 +11,7 @@ use super::money::LedgerEntry;
 use super::plan::{Plan, Review};
 use super::principal::Trust;
 use super::run::{RunEnd, Stream};
-use super::script::Script;
+use super::task::Task;
 use super::time::Timestamp;
 use super::turn::{Message, Post, TurnRecord};
 
@@ -67,8 +67,6 @@ pub enum SettingName {
     TelegramToken,
     /// The owner's Telegram id, where `users.yaml` names none.
     OwnerTelegramId,
-    /// The last Telegram update that was taken.
-    TelegramOffset,
     /// An amendment of a provider's daily budget, in micro-dollars.
     DailyBudget {
         /// Which.
@@ -84,7 +82,6 @@ impl SettingName {
             Self::ApiKey { provider } => format!("api-key/{provider}"),
             Self::TelegramToken => "telegram-token".to_owned(),
             Self::OwnerTelegramId => "owner-telegram-id".to_owned(),
-            Self::TelegramOffset => "telegram-offset".to_owned(),
             Self::DailyBudget { provider } => format!("daily-budget/{provider}"),
         }
     }
@@ -103,8 +100,9 @@ pub struct RunRecord {
     pub rights_of: PersonId,
     /// When it was asked for.
     pub asked_at: Timestamp,
-    /// The shell text.
-    pub script: Script,
+    /// What it does: the field `script` or `file` of its JSON.
+    #[serde(flatten)]
+    pub task: Task,
     /// The caller's working directory, if it was inside a workspace.
     pub workdir: Option<PathBuf>,
     /// The caller's review choice, if any.

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::text::invisible;
+
 /// Longest script, in bytes.
 pub const SCRIPT_BYTES_MAX: usize = 64 * 1024;
 
@@ -81,27 +83,6 @@ impl TryFrom<String> for Script {
 impl From<Script> for String {
     fn from(script: Script) -> Self {
         script.0
-    }
-}
-
-/// What a character is, when it is one that a reader could miss (Unicode 16, general categories Cc
-/// and Cf, and the fillers).
-fn invisible(character: char) -> Option<&'static str> {
-    match character {
-        '\t' | '\n' => None,
-        '\0' => Some("a NUL"),
-        '\r' => Some("a carriage return"),
-        '\u{1b}' => Some("an escape character"),
-        c if c.is_control() => Some("a control character"),
-        '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{200e}' | '\u{200f}' | '\u{61c}' => {
-            Some("a bidirectional control")
-        }
-        '\u{200b}'..='\u{200d}' | '\u{2060}'..='\u{2065}' | '\u{feff}' | '\u{ad}' | '\u{180e}' | '\u{34f}' => {
-            Some("a zero-width character")
-        }
-        '\u{115f}' | '\u{1160}' | '\u{3164}' | '\u{ffa0}' | '\u{2800}' => Some("a blank filler"),
-        '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e0fff}' => Some("an invisible tag"),
-        _ => None,
     }
 }
 

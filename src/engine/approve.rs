@@ -84,7 +84,7 @@ impl Engine {
         let rights = policy
             .principal(live.rights.person.as_str())
             .unwrap_or_else(|| Principal { trust: Trust::Blocked, ..live.rights.clone() });
-        let decision = policy.judge(&rights, live.parsed.clone()).decision().clone();
+        let decision = policy.decide(&rights, &live.task);
         let void = match drafted {
             Err(why) => Some(why),
             Ok(_) if decision.verdict == Verdict::Deny => Some(format!("the policy changed: {}", explain(&decision))),

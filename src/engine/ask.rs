@@ -27,16 +27,15 @@ impl Engine {
         if self.runs.contains_key(&ask.ids.run) {
             return;
         }
-        let Ask { ids, caller, rights, parsed, stdin, workdir, review, yes } = ask;
-        let judged = self.policy.judge(&rights, parsed.clone());
-        let decision = judged.decision().clone();
+        let Ask { ids, caller, rights, task, stdin, workdir, review, yes } = ask;
+        let decision = self.policy.decide(&rights, &task);
         let record = RunRecord {
             run: ids.run.clone(),
             turn: ids.turn.clone(),
             person: caller.person.clone(),
             rights_of: rights.person.clone(),
             asked_at: step.now,
-            script: parsed.script().clone(),
+            task: task.task(),
             workdir,
             review,
             yes,
@@ -51,9 +50,12 @@ impl Engine {
         };
         let run = ids.run.clone();
         let live =
-            Live { record, ids, caller, rights, parsed, decision, stdin, granted_by: None, output: Pending::default() };
+            Live { record, ids, caller, rights, task, decision, stdin, granted_by: None, output: Pending::default() };
+        // Of a request its line: the text that it writes is in the run's row.
+        let file = live.record.task.file().map(ToString::to_string);
         let detail = json!({
-            "script": live.record.script.as_str(),
+            "script": live.record.task.script(),
+            "file": file,
             "rights_of": live.record.rights_of.as_str(),
             "verdict": live.record.verdict.as_ref().map(|verdict| verdict.verdict),
             "programs": live.decision.programs,
@@ -123,7 +125,7 @@ impl Engine {
         let wishes = Wishes {
             caller: &live.caller,
             rights: &live.rights,
-            script: &live.record.script,
+            task: &live.record.task,
             stdin: input,
             workdir: live.record.workdir.as_deref(),
             review: live.record.review,

@@ -277,9 +277,9 @@ impl Engine {
                 trust: Trust::Blocked,
             })
         };
-        let parsed = crate::policy::Parsed::new(record.script.clone()).ok()?;
+        let task = crate::policy::ParsedTask::new(record.task.clone()).ok()?;
         let rights = known(&record.rights_of);
-        let decision = self.policy.judge(&rights, parsed.clone()).decision().clone();
+        let decision = self.policy.decide(&rights, &task);
         let ids = FreshIds {
             run: record.run.clone(),
             turn: record.turn.clone(),
@@ -291,7 +291,7 @@ impl Engine {
             ids,
             caller,
             rights,
-            parsed,
+            task,
             decision,
             stdin: None,
             granted_by: None,

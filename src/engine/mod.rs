@@ -25,26 +25,47 @@
 
 mod approve;
 mod ask;
+mod budget;
+mod context;
+mod event;
 mod land;
+mod memory;
 mod permit;
+mod place;
 pub mod plan;
+pub mod post;
 mod recover;
 pub mod risk;
+mod serve;
+mod settings;
+mod turn;
 
 use std::collections::{BTreeMap, VecDeque};
-use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::domain::ids::{ApprovalId, PersonId, RunId, TurnId};
-use crate::domain::plan::Review;
+use crate::domain::ids::{ApprovalId, CallId, PersonId, PostId, RunId, TurnId};
+use crate::domain::model::ToolSpec;
+use crate::domain::money::Money;
 use crate::domain::principal::Principal;
 use crate::domain::record::{ApprovalRecord, AuditEntry, OutputPiece, Record, RunRecord, RunState};
 use crate::domain::run::Stream;
 use crate::domain::time::Timestamp;
-use crate::policy::{Decision, Parsed, Policy};
-use crate::protocol::runner::{FromRunner, Readiness, ToRunner};
+use crate::domain::turn::Post;
+use crate::policy::{Decision, ParsedTask, Policy};
+use crate::protocol::runner::{FromRunner, Readiness};
 
+pub use budget::{
+    Alert, Budget, BudgetView, Cap, Need, NoMoney, OUTPUT_TOKENS_MIN, PROMPT_TOKENS_ADDED, ProviderView, Recovered,
+    Reserved, Settled, Window,
+};
+pub use event::{Ask, Effect, Event, FreshIds, ModelInUse};
 pub use permit::{Launch, Permit};
+pub use recover::Past;
+pub use serve::Called;
+pub use turn::Saying;
+
+use memory::Conversation;
+use turn::LiveTurn;
 
 /// How long a question about a plan stays open.
 pub const ASK_MS: u64 = 24 * 60 * 60 * 1000;
@@ -52,121 +73,10 @@ pub const ASK_MS: u64 = 24 * 60 * 60 * 1000;
 pub const REVIEW_MS: u64 = 7 * 24 * 60 * 60 * 1000;
 /// Runs that one person may have waiting for their live one.
 pub const QUEUE_MAX: usize = 32;
+/// Context of a model of which nobody says how much it takes, in tokens.
+pub const CONTEXT_TOKENS_DEFAULT: u64 = 32_768;
 /// Output is put on record when this much has come (or at the next tick).
 const PIECE_BYTES: usize = 64 * 1024;
-
-/// What a person asks to run.
-#[derive(Debug)]
-pub struct Ask {
-    /// Fresh ids: the run's, its turn's, and those of the questions it may raise.
-    pub ids: FreshIds,
-    /// Who asks.
-    pub caller: Principal,
-    /// With whose rights it is judged.
-    pub rights: Principal,
-    /// The script and its facts.
-    pub parsed: Parsed,
-    /// Standard input, when some is passed on.
-    pub stdin: Option<Vec<u8>>,
-    /// Where the caller stands.
-    pub workdir: Option<PathBuf>,
-    /// The caller's review choice.
-    pub review: Option<Review>,
-    /// The caller answers yes to what he could answer at the prompt.
-    pub yes: bool,
-}
-
-/// Ids drawn at the edge, since the engine has no randomness.
-#[derive(Debug, Clone)]
-pub struct FreshIds {
-    /// Of the run.
-    pub run: RunId,
-    /// Of its turn.
-    pub turn: TurnId,
-    /// Of the question about its plan.
-    pub plan: ApprovalId,
-    /// Of the question about its changes.
-    pub changes: ApprovalId,
-}
-
-/// Everything that can happen.
-#[derive(Debug)]
-pub enum Event {
-    /// A person asks to run a script.
-    Asked(Box<Ask>),
-    /// A person answers a question.
-    Answered {
-        /// Which.
-        approval: ApprovalId,
-        /// Who.
-        by: Principal,
-        /// Yes or no.
-        yes: bool,
-    },
-    /// A person wants a run stopped, or its question withdrawn.
-    StopAsked {
-        /// Which.
-        run: RunId,
-        /// Who.
-        by: Principal,
-    },
-    /// A person wants held changes to land.
-    ApplyAsked {
-        /// The run as it is on record.
-        record: Box<RunRecord>,
-        /// Who.
-        by: Principal,
-        /// Absolute paths; `None` for all.
-        paths: Option<Vec<PathBuf>>,
-    },
-    /// A person wants held changes dropped.
-    DropAsked {
-        /// The run as it is on record.
-        record: Box<RunRecord>,
-        /// Who.
-        by: Principal,
-    },
-    /// A person wants landed changes taken back.
-    UndoAsked {
-        /// The run as it is on record.
-        record: Box<RunRecord>,
-        /// Who.
-        by: Principal,
-    },
-    /// The runner says something.
-    Runner(FromRunner),
-    /// The connection to the runner broke.
-    RunnerGone,
-    /// Another policy is in force.
-    PolicyLoaded(Arc<Policy>),
-    /// A second has passed.
-    Tick,
-}
-
-/// What the caller is to do once the records are committed.
-#[derive(Debug)]
-pub enum Effect {
-    /// Say something to the runner that is no launch.
-    Tell(ToRunner),
-    /// Start a permitted run.
-    Run {
-        /// Its id.
-        run: RunId,
-        /// Plan and permit.
-        launch: Box<Launch>,
-        /// Standard input.
-        stdin: Vec<u8>,
-    },
-    /// Show a run as it now stands to those who watch it.
-    Show(Box<RunRecord>),
-    /// Say why a person's wish about a run came to nothing.
-    Decline {
-        /// The run.
-        run: RunId,
-        /// Why, and what helps.
-        why: String,
-    },
-}
 
 /// What one event led to.
 #[derive(Debug)]
@@ -192,7 +102,7 @@ struct Live {
     ids: FreshIds,
     caller: Principal,
     rights: Principal,
-    parsed: Parsed,
+    task: ParsedTask,
     decision: Decision,
     stdin: Option<Vec<u8>>,
     /// Who said yes to its plan, while it is planned again.
@@ -220,12 +130,47 @@ pub struct Engine {
     queues: BTreeMap<PersonId, VecDeque<RunId>>,
     /// Runs whose fate the runner has to tell.
     lost: Vec<RunId>,
+    turns: BTreeMap<TurnId, LiveTurn>,
+    /// Each person's turn under way, and those that wait for it.
+    talking: BTreeMap<PersonId, TurnId>,
+    waiting: BTreeMap<PersonId, VecDeque<TurnId>>,
+    conversations: BTreeMap<PersonId, Conversation>,
+    /// Model calls that are not settled, and their turns.
+    in_flight: BTreeMap<CallId, TurnId>,
+    /// What a summary under way will cover.
+    summary_through: BTreeMap<TurnId, u64>,
+    budget: Budget,
+    model: Option<ModelInUse>,
+    /// Every tool that a model may be offered.
+    toolbox: Vec<ToolSpec>,
+    /// Posts that are not shown as they are to be, or whose subject may change.
+    posts: BTreeMap<PostId, Post>,
+    telegram: bool,
+    owner_chat: Option<i64>,
+    /// Runs that were asked for in a chat by themselves.
+    run_chats: BTreeMap<RunId, i64>,
+    /// Daily budgets that the owner set outside the files.
+    daily_budgets: BTreeMap<String, Money>,
 }
 
 impl Engine {
     /// An engine with nothing going on.
-    pub fn new(policy: Arc<Policy>) -> Self {
+    pub fn new(policy: Arc<Policy>, toolbox: Vec<ToolSpec>) -> Self {
         Self {
+            turns: BTreeMap::new(),
+            talking: BTreeMap::new(),
+            waiting: BTreeMap::new(),
+            conversations: BTreeMap::new(),
+            in_flight: BTreeMap::new(),
+            summary_through: BTreeMap::new(),
+            budget: Budget::new(Arc::clone(policy.terms())),
+            model: None,
+            toolbox,
+            posts: BTreeMap::new(),
+            telegram: false,
+            owner_chat: None,
+            run_chats: BTreeMap::new(),
+            daily_budgets: BTreeMap::new(),
             policy,
             runner: None,
             runs: BTreeMap::new(),
@@ -251,6 +196,16 @@ impl Engine {
         (self.live.len(), self.queues.values().map(VecDeque::len).sum())
     }
 
+    /// What was spent, and the caps.
+    pub fn budget(&self) -> &Budget {
+        &self.budget
+    }
+
+    /// The model in use.
+    pub fn model(&self) -> Option<&ModelInUse> {
+        self.model.as_ref()
+    }
+
     /// Takes one event. `now` is the time of the event.
     pub fn step(&mut self, event: Event, now: Timestamp) -> Step {
         let mut step = Step::at(now);
@@ -261,11 +216,28 @@ impl Engine {
             Event::ApplyAsked { record, by, paths } => self.apply_asked(&record, &by, paths, &mut step),
             Event::DropAsked { record, by } => self.drop_asked(&record, &by, &mut step),
             Event::UndoAsked { record, by } => self.undo_asked(*record, &by, &mut step),
+            Event::Said(saying) => self.said(saying, &mut step),
+            Event::TurnStopAsked { person, by } => self.turn_stop_asked(&person, &by, &mut step),
+            Event::ModelReplied { call, reply, calls } => self.model_replied(&call, *reply, calls, &mut step),
+            Event::ModelFailed { call, failure } => self.model_failed(&call, failure, &mut step),
+            Event::SettingsAsked { by, settings } => self.settings_asked(&by, settings, &mut step),
+            Event::Posted { post, what } => self.posted(&post, what, &mut step),
+            Event::AskedIn { chat, ask } => {
+                self.run_chats.insert(ask.ids.run.clone(), chat);
+                self.asked(*ask, &mut step);
+            }
+            Event::StrangerSeen { telegram_id } => {
+                turn::note(&mut step, None, "telegram.stranger", serde_json::json!({ "telegram_id": telegram_id }));
+            }
+            Event::TelegramChosen { on, owner } => (self.telegram, self.owner_chat) = (on, owner),
+            Event::ModelChosen(model) => self.model = model,
             Event::Runner(message) => self.runner_said(message, &mut step),
             Event::RunnerGone => self.runner_gone(),
-            Event::PolicyLoaded(policy) => self.policy = policy,
+            Event::PolicyLoaded(policy) => self.policy_loaded(policy),
             Event::Tick => self.tick(&mut step),
         }
+        self.advance(&mut step);
+        self.post_news(&mut step);
         step
     }
 
@@ -292,11 +264,20 @@ impl Engine {
             self.put_output_on_record(&run, step);
         }
         self.expire(step);
+        self.tick_turns(step);
+    }
+
+    fn policy_loaded(&mut self, policy: Arc<Policy>) {
+        self.policy = policy;
+        self.amend_terms();
     }
 
     fn output(&mut self, run: &RunId, stream: Stream, bytes: Vec<u8>, step: &mut Step) {
         let Some(live) = self.runs.get_mut(run).filter(|live| live.record.state == RunState::Running) else { return };
         live.output.bytes += bytes.len();
+        if let Some(turn) = self.turns.get_mut(&live.record.turn) {
+            turn.output.push(&bytes);
+        }
         match live.output.parts.last_mut() {
             Some((last, text)) if *last == stream => text.extend(bytes),
             Some(_) | None => live.output.parts.push((stream, bytes)),

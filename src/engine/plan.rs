@@ -1,4 +1,4 @@
-//! From a judged script to a plan: environment, mounts, image, limits. Pure.
+//! From a judged task to a plan: environment, mounts, image, limits. Pure.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use crate::domain::ids::PersonId;
 use crate::domain::plan::{Access, Cover, Image, Input, Mount, Plan, Review};
 use crate::domain::principal::Principal;
-use crate::domain::script::Script;
+use crate::domain::task::Task;
 use crate::policy::{Decision, Policy};
 use crate::protocol::runner::Unusable;
 
@@ -17,9 +17,9 @@ pub struct Wishes<'a> {
     pub caller: &'a Principal,
     /// Whose rights: their mounts.
     pub rights: &'a Principal,
-    /// The script.
-    pub script: &'a Script,
-    /// Its standard input.
+    /// What is to be done.
+    pub task: &'a Task,
+    /// Standard input of a script.
     pub stdin: Option<Input>,
     /// Where the caller stands.
     pub workdir: Option<&'a Path>,
@@ -36,7 +36,7 @@ pub fn mounts(policy: &Policy, caller: &PersonId, rights: &Principal) -> Vec<Mou
     std::iter::once(Mount { path: home.clone(), access: Access::Overlay }).chain(listed).collect()
 }
 
-/// The plan of a script, from the policy of the moment and what the runner found.
+/// The plan of a task, from the policy of the moment and what the runner found.
 ///
 /// # Errors
 /// Why there can be none, for people.
@@ -56,8 +56,8 @@ pub fn draft(
     if let Some(broken) = wishes.workdir.and_then(is_unusable) {
         return Err(format!("`{}` cannot be mounted: {}", broken.path.display(), broken.why));
     }
-    // A script that names such a place needs it, and would only learn that it is not there.
-    let is_named = |other: &&Unusable| other.path.to_str().is_some_and(|path| wishes.script.as_str().contains(path));
+    // A task that names such a place needs it, and would only learn that it is not there.
+    let is_named = |other: &&Unusable| other.path.to_str().is_some_and(|path| wishes.task.names(path));
     if let Some(broken) = unusable.iter().find(is_named) {
         return Err(broken.why.clone());
     }
@@ -73,7 +73,7 @@ pub fn draft(
     Ok(Plan {
         person: wishes.caller.person.clone(),
         user_name: user_name(wishes.caller),
-        script: wishes.script.clone(),
+        task: wishes.task.clone(),
         stdin: wishes.stdin,
         workdir,
         env: environment(policy, wishes.caller, &home),

@@ -5,32 +5,133 @@ use std::sync::Arc;
 use serde_json::json;
 
 use super::ask::never_started;
-use super::{Effect, Engine, Step, audit, keep};
-use crate::domain::ids::RunId;
-use crate::domain::record::{ApprovalRecord, Outcome, RunRecord, RunState};
+use super::budget::{Budget, Recovered};
+use super::memory::Conversation;
+use super::turn::LiveTurn;
+use super::{Called, Effect, Engine, ModelInUse, Step, audit, keep};
+use crate::domain::ids::{PersonId, RunId, TurnId};
+use crate::domain::model::{ToolCall, ToolSpec};
+use crate::domain::money::{LedgerEntry, Money};
+use crate::domain::principal::{Principal, Trust};
+use crate::domain::record::{ApprovalRecord, Outcome, Record, RunRecord, RunState};
 use crate::domain::run::{Ending, RunEnd, StopCause};
 use crate::domain::time::Timestamp;
+use crate::domain::turn::{Message, Post, TurnOutcome, TurnRecord, TurnState};
 use crate::policy::Policy;
 use crate::protocol::runner::{Fate, Readiness, ToRunner};
 
+/// What is on record when an engine starts.
+pub struct Past<'a> {
+    /// Runs that were not over.
+    pub runs: Vec<RunRecord>,
+    /// Open questions.
+    pub approvals: Vec<ApprovalRecord>,
+    /// Turns that were not over, oldest first.
+    pub turns: Vec<TurnRecord>,
+    /// Conversations, as far as prompts need them.
+    pub conversations: Vec<(PersonId, Vec<Message>)>,
+    /// Posts that wait, and those of open turns and questions.
+    pub posts: Vec<Post>,
+    /// The ledger of this month and the one before.
+    pub ledger: Vec<LedgerEntry>,
+    /// Standard input of a waiting run.
+    pub input: &'a dyn Fn(&RunId) -> Option<Vec<u8>>,
+    /// Reads a tool call.
+    pub read: &'a dyn Fn(ToolCall) -> Called,
+    /// The model in use.
+    pub model: Option<ModelInUse>,
+    /// Daily budgets that the owner set, by provider.
+    pub daily_budgets: Vec<(String, Money)>,
+}
+
+impl std::fmt::Debug for Past<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Past").field("runs", &self.runs.len()).field("turns", &self.turns.len()).finish_non_exhaustive()
+    }
+}
+
 impl Engine {
-    /// An engine that goes on where the last one was cut: `open` are the runs that were not over,
-    /// `pending` the open questions; `input` gives a waiting run's standard input.
+    /// An engine that goes on where the last one was cut.
     ///
     /// A run that had not begun is refused, since nobody waits for it any more; a run that was in its
-    /// container is asked for at the runner; questions and held changes stay as they were.
-    pub fn recover(
-        policy: Arc<Policy>,
-        open: Vec<RunRecord>,
-        pending: Vec<ApprovalRecord>,
-        input: impl Fn(&RunId) -> Option<Vec<u8>>,
-        now: Timestamp,
-    ) -> (Self, Step) {
-        let mut engine = Self::new(policy);
+    /// container is asked for at the runner; questions and held changes stay as they were. A model call
+    /// that was under way is booked as if it had cost what was reserved, and made once more.
+    pub fn recover(policy: Arc<Policy>, toolbox: Vec<ToolSpec>, past: Past<'_>, now: Timestamp) -> (Self, Step) {
+        let mut engine = Self::new(policy, toolbox);
         let mut step = Step::at(now);
-        for approval in pending {
+        let Past { runs, approvals, turns, conversations, posts, ledger, input, read, model, daily_budgets } = past;
+        engine.model = model;
+        let Recovered { budget, cut_off, alerts } = Budget::recover(Arc::clone(engine.policy.terms()), ledger, now);
+        engine.budget = budget;
+        engine.daily_budgets = daily_budgets.into_iter().collect();
+        engine.amend_terms();
+        engine.conversations =
+            conversations.into_iter().map(|(person, messages)| (person, Conversation::new(messages))).collect();
+        if let Some(turn) = cut_off.last().map(|entry| entry.turn.clone()) {
+            engine.alert(&alerts, &turn, &mut step);
+        }
+        step.records.extend(cut_off.into_iter().map(|entry| Record::Ledger(Box::new(entry))));
+        for approval in approvals {
             engine.approvals.insert(approval.approval.clone(), approval);
         }
+        for record in &turns {
+            engine.revive_turn(record, read);
+        }
+        engine.recover_posts(posts, &mut step);
+        engine.recover_runs(runs, input, &mut step);
+        engine.advance(&mut step);
+        engine.resume_turns(turns, &mut step);
+        engine.advance(&mut step);
+        engine.post_news(&mut step);
+        (engine, step)
+    }
+
+    fn revive_turn(&mut self, record: &TurnRecord, read: &dyn Fn(ToolCall) -> Called) {
+        let caller = self.policy.principal(record.person.as_str()).unwrap_or_else(|| Principal {
+            person: record.person.clone(),
+            name: record.person.to_string(),
+            trust: Trust::Blocked,
+        });
+        let mut live = LiveTurn::new(record.clone(), caller);
+        match &record.state {
+            TurnState::Queued => {
+                self.waiting.entry(record.person.clone()).or_default().push_back(record.turn.clone());
+            }
+            TurnState::Working { rest, .. } => {
+                live.calls = rest.iter().cloned().map(read).collect();
+                self.talking.insert(record.person.clone(), record.turn.clone());
+            }
+            TurnState::Thinking { .. } | TurnState::Summarising { .. } | TurnState::Done { .. } => {
+                self.talking.insert(record.person.clone(), record.turn.clone());
+            }
+        }
+        self.turns.insert(record.turn.clone(), live);
+    }
+
+    /// Lets turns go on: a model call that was cut off is made again once.
+    fn resume_turns(&mut self, turns: Vec<TurnRecord>, step: &mut Step) {
+        for TurnRecord { turn, person, state, .. } in turns {
+            match state {
+                TurnState::Thinking { .. } | TurnState::Summarising { .. } => self.think_again(&turn, step),
+                TurnState::Working { .. } => self.resume_working(&turn, step),
+                TurnState::Queued | TurnState::Done { .. } => {}
+            }
+            self.next_turn(&person, step);
+        }
+    }
+
+    fn think_again(&mut self, turn: &TurnId, step: &mut Step) {
+        let Some(live) = self.turns.get_mut(turn) else { return };
+        live.record.retries += 1;
+        if live.record.retries > 1 {
+            let why = "Castoff was interrupted twice while the model was thinking; say it again".to_owned();
+            return self.end_turn(turn, TurnOutcome::Failed { why }, step);
+        }
+        self.think(turn, step);
+    }
+
+    fn recover_runs(&mut self, open: Vec<RunRecord>, input: &dyn Fn(&RunId) -> Option<Vec<u8>>, step: &mut Step) {
+        let engine = self;
         for record in open {
             let run = record.run.clone();
             let Some(mut live) = engine.revive(record) else { continue };
@@ -48,7 +149,7 @@ impl Engine {
             match state {
                 RunState::Planning | RunState::Queued => {
                     let why = "Castoff stopped before it began; nothing of it ran".to_owned();
-                    engine.refuse(&run, why, &mut step);
+                    engine.refuse(&run, why, step);
                 }
                 RunState::Running => {
                     engine.live.insert(person, run.clone());
@@ -58,7 +159,6 @@ impl Engine {
                 RunState::Asking { .. } | RunState::Held { .. } | RunState::Refused { .. } | RunState::Done { .. } => {}
             }
         }
-        (engine, step)
     }
 
     pub(super) fn runner_ready(&mut self, readiness: Readiness, step: &mut Step) {

@@ -67,27 +67,32 @@ const CACHES: &[&str] =
 
 /// Why these changes must wait for a person under `review`; empty when they may land.
 pub fn reasons(sets: &[ChangeSet], review: Review) -> Vec<String> {
-    let changes = || sets.iter().flat_map(|set| &set.changes);
-    if changes().next().is_none() {
+    if sets.iter().all(|set| set.changes.is_empty()) {
         return Vec::new();
     }
+    let risky = || risky(sets);
     match review {
         Review::Never => Vec::new(),
-        Review::Changes => vec!["every change is reviewed here".to_owned()],
-        Review::Risky => {
-            let mut reasons = Vec::new();
-            let obeyed = changes().filter(|change| is_obeyed(&change.path)).map(|change| change.path.clone());
-            reasons.extend(named("the host would obey", obeyed));
-            let watched = || changes().filter(|change| !is_cache(&change.path));
-            let gone = watched().filter(|change| loses_files(change)).map(|change| change.path.clone());
-            reasons.extend(named("deletes", gone));
-            let count = watched().count();
-            if count > BULK_PATHS {
-                reasons.push(format!("changes {count} paths at once"));
-            }
-            reasons
-        }
+        Review::Risky => risky(),
+        Review::Changes => Some(risky())
+            .filter(|reasons| !reasons.is_empty())
+            .unwrap_or_else(|| vec!["every change is reviewed here".to_owned()]),
     }
+}
+
+fn risky(sets: &[ChangeSet]) -> Vec<String> {
+    let changes = || sets.iter().flat_map(|set| &set.changes);
+    let mut reasons = Vec::new();
+    let obeyed = changes().filter(|change| is_obeyed(&change.path)).map(|change| change.path.clone());
+    reasons.extend(named("the host would obey", obeyed));
+    let watched = || changes().filter(|change| !is_cache(&change.path));
+    let gone = watched().filter(|change| loses_files(change)).map(|change| change.path.clone());
+    reasons.extend(named("deletes", gone));
+    let count = watched().count();
+    if count > BULK_PATHS {
+        reasons.push(format!("changes {count} paths at once"));
+    }
+    reasons
 }
 
 /// One reason for all of `paths`, the first few by name; `None` when there are none.

@@ -13,9 +13,11 @@
 //! INVARIANT: from the start of the script on, nothing here needs a new descriptor or a new thread: the
 //! script may take both away (prlimit(2), a fork bomb).
 //!
-//! It refuses to be anything but process 1: it kills every process that it can see.
+//! It refuses to be anything but process 1: it kills every process that it can see. Two verbs are no process 1:
+//! `probe` looks at a path, and `file` serves one file request as a child of process 1, in the shell's stead.
 
 mod facts;
+mod files;
 pub mod mount;
 mod output;
 mod reaper;
@@ -33,6 +35,9 @@ use rustix::process::{DumpableBehavior, set_dumpable_behavior};
 
 use crate::protocol::codec::{self, FrameError};
 use crate::protocol::init::{FromInit, ToInit};
+
+/// The argument with which castoff-init starts itself, to serve a file request.
+const FILE_VERB: &str = "file";
 
 /// Why castoff-init ended without an exit frame.
 #[derive(Debug, thiserror::Error)]
@@ -56,7 +61,7 @@ enum InitError {
     #[error("a standard stream is missing: {0}")]
     Stream(io::Error),
     /// The command line.
-    #[error("usage: castoff-init [--version | probe PATH]")]
+    #[error("usage: castoff-init [--version | probe PATH | file]")]
     Usage,
 }
 
@@ -66,6 +71,7 @@ pub fn main(args: impl Iterator<Item = OsString>) -> ExitCode {
         [] => serve(),
         [flag] if flag == "--version" => version(),
         [verb, path] if verb == "probe" => probe(Path::new(path)),
+        [verb] if verb == FILE_VERB => return files::main(),
         _ => Err(InitError::Usage),
     };
     match outcome {

@@ -1,4 +1,4 @@
-//! One script from start to exit frame.
+//! One script, or one file request, from start to exit frame.
 //!
 //! ```text
 //!  stdin thread ── Stop ─────────▶ ┐
@@ -103,11 +103,12 @@ struct Live {
     streams: [JoinHandle<()>; 2],
 }
 
-/// Makes every descriptor and thread, then starts the shell.
+/// Makes every descriptor and thread, then starts the shell, or what serves the file request.
 fn start(request: Request, channel: Channel) -> Result<Live, String> {
-    let mut command = shell::script(&request)?;
+    let output_bytes = request.output_bytes;
+    let (mut command, input) = shell::work(request)?;
     let (told, events) = mpsc::channel();
-    let outlet = Arc::new(Outlet::new(channel.output, request.output_bytes));
+    let outlet = Arc::new(Outlet::new(channel.output, output_bytes));
     let failed = |error: io::Error| format!("the script cannot be started: {error}");
     let (stdin, stdin_writer) = io::pipe().map_err(failed)?;
     let (stdout_reader, stdout) = io::pipe().map_err(failed)?;
@@ -130,7 +131,7 @@ fn start(request: Request, channel: Channel) -> Result<Live, String> {
         }
     })
     .map_err(failed)?;
-    feed(stdin_writer, request.stdin.into_vec()).map_err(failed)?;
+    feed(stdin_writer, input).map_err(failed)?;
     thread(move || listen(channel.input, &told)).map_err(failed)?;
     // Held over the start: the first frame is that of the start.
     let mut gate = outlet.gate();

@@ -1,4 +1,5 @@
-//! The image's shell: found, primed, and made into the script's command. The only module that starts programs.
+//! What a run's process is: the image's shell with the script, or castoff-init itself with a file request. The only
+//! module that starts programs.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -6,7 +7,8 @@ use std::os::unix::process::CommandExt as _;
 use std::process::{Command, Stdio};
 
 use super::reaper;
-use crate::protocol::init::Request;
+use crate::protocol::codec;
+use crate::protocol::init::{FileOrder, Request, Work};
 
 /// Where shells are looked for, the preferred first.
 const SHELLS: [&str; 4] = ["/bin/bash", "/usr/bin/bash", "/bin/sh", "/usr/bin/sh"];
@@ -29,11 +31,11 @@ pub(super) fn prime() {
     reaper::kill_all();
 }
 
-/// The script's command, without its streams.
+/// The command of the request, without its streams, and what its standard input is.
 ///
 /// # Errors
 /// A sentence for people: no shell, no working directory.
-pub(super) fn script(request: &Request) -> Result<Command, String> {
+pub(super) fn work(request: Request) -> Result<(Command, Vec<u8>), String> {
     let workdir = &request.workdir;
     match fs::metadata(workdir) {
         Ok(place) if place.is_dir() => {}
@@ -43,15 +45,37 @@ pub(super) fn script(request: &Request) -> Result<Command, String> {
         }
         Err(error) => return Err(format!("the working directory `{workdir}` cannot be reached: {error}")),
     }
-    let mut command = command()?;
+    let (mut command, input) = match request.work {
+        Work::Script(script) => {
+            let mut command = command()?;
+            // A script that begins with a dash is a script all the same.
+            command.args(["-c", "--", &script]);
+            (command, request.stdin.into_vec())
+        }
+        Work::File(file) => {
+            let home = request.env.iter().find(|(name, _)| name == "HOME").map(|(_, home)| home.clone());
+            let order = FileOrder { request: file, home, output_bytes: request.output_bytes };
+            let input = codec::encode(&order).map_err(|error| format!("the request cannot be passed on: {error}"))?;
+            (own(), input)
+        }
+    };
     command
-        // A script that begins with a dash is a script all the same.
-        .args(["-c", "--", &request.script])
         .env_clear()
         .envs(request.env.iter().map(|(name, value)| (name, value)))
         .current_dir(workdir)
         .process_group(0);
-    Ok(command)
+    Ok((command, input))
+}
+
+/// castoff-init as the server of one file request; needs nothing of the image.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "PID 1 of a container starts its own binary again; nothing is on the host"
+)]
+fn own() -> Command {
+    let mut command = Command::new("/proc/self/exe");
+    command.arg(super::FILE_VERB);
+    command
 }
 
 #[expect(

@@ -42,6 +42,7 @@ impl Draft<'_> {
             for possible in variables::possible(word, facts).iter().chain([word]) {
                 for candidate in candidates(possible) {
                     self.place(&candidate, writes, area);
+                    self.obeyed(&candidate, writes);
                 }
             }
             if matches!(name, "rm" | "chmod" | "chown" | "mv" | "find" | "shred") {
@@ -86,7 +87,7 @@ impl Draft<'_> {
         }
     }
 
-    fn place(&mut self, word: &Word, writes: bool, area: &Area<'_>) {
+    pub(super) fn place(&mut self, word: &Word, writes: bool, area: &Area<'_>) {
         match area.place(word, writes) {
             Place::Fine => {}
             Place::Denied(path) => {
@@ -114,6 +115,9 @@ impl Draft<'_> {
                 self.cannot_tell(&format!("whether `{shown}` is inside the allowed paths"));
             }
         }
+    }
+
+    fn obeyed(&mut self, word: &Word, writes: bool) {
         if writes && is_obeyed(&word.fixed) {
             self.effect("obeyed");
             self.add(Verdict::Ask, "obeyed", format!("`{}` is obeyed by programs that run later", word.raw));
@@ -133,6 +137,7 @@ impl Draft<'_> {
             } else {
                 for possible in variables::possible(target, facts).iter().chain([target]) {
                     self.place(possible, redirect.writes, area);
+                    self.obeyed(possible, redirect.writes);
                 }
             }
         }
@@ -140,7 +145,7 @@ impl Draft<'_> {
 }
 
 /// Files that a host obeys.
-fn is_obeyed(path: &str) -> bool {
+pub(super) fn is_obeyed(path: &str) -> bool {
     let name = super::facts::base_name(path);
     path.contains(".git/hooks")
         || path.ends_with(".git/config")

@@ -78,7 +78,7 @@ impl Policy {
         let home = self.home(&principal.person);
         let area = self.area(principal, &home);
         let mut draft = Draft::new(self, principal);
-        draft.rights();
+        draft.rights(&["exec"]);
         let facts = parsed.facts();
         let basics = self.spec.allow.is_none();
         for command in &facts.commands {
@@ -91,7 +91,7 @@ impl Policy {
         draft.whole(facts);
         draft.redirects(facts, &area);
         draft.asked_effects();
-        let decision = draft.decision(&parsed);
+        let decision = draft.decision(parsed.programs(), ("on the list", "everything that it runs is on the list"));
         Judged { parsed, decision }
     }
 }
@@ -107,7 +107,7 @@ pub(super) struct Draft<'a> {
 }
 
 impl<'a> Draft<'a> {
-    fn new(policy: &'a Policy, principal: &'a Principal) -> Self {
+    pub(super) fn new(policy: &'a Policy, principal: &'a Principal) -> Self {
         let review = policy.spec.review;
         Self {
             policy,
@@ -139,7 +139,12 @@ impl<'a> Draft<'a> {
         self.add(verdict, "cannot tell", what);
     }
 
-    fn rights(&mut self) {
+    pub(super) fn review_at_least(&mut self, review: Review) {
+        self.review = self.review.max(review);
+    }
+
+    /// Refuses people who run nothing, and those who have none of the `needed` tools.
+    pub(super) fn rights(&mut self, needed: &[&str]) {
         let name = &self.principal.name;
         match self.principal.trust {
             Trust::Blocked | Trust::Limited => {
@@ -149,8 +154,9 @@ impl<'a> Draft<'a> {
             Trust::Trusted | Trust::Owner => {}
         }
         let tools = self.policy.person(&self.principal.person).and_then(|person| person.tools.as_ref());
-        if let Some(tools) = tools.filter(|tools| !tools.iter().any(|tool| tool == "exec")) {
-            self.add(Verdict::Deny, "tools", format!("{name} has no `exec`, only: {}", tools.join(", ")));
+        if let Some(tools) = tools.filter(|tools| !tools.iter().any(|tool| needed.contains(&tool.as_str()))) {
+            let first = needed.first().copied().unwrap_or_default();
+            self.add(Verdict::Deny, "tools", format!("{name} has no `{first}`, only: {}", tools.join(", ")));
         }
     }
 
@@ -324,7 +330,7 @@ impl<'a> Draft<'a> {
 
     /// Network asks before the run; deletions and other changes are asked about when they are
     /// known, by the review.
-    fn asked_effects(&mut self) {
+    pub(super) fn asked_effects(&mut self) {
         let policy = self.policy;
         for effect in &policy.spec.effects {
             let review = match effect.as_str() {
@@ -332,18 +338,19 @@ impl<'a> Draft<'a> {
                 "overwrite" => Review::Changes,
                 _ => Review::Never,
             };
-            self.review = self.review.max(review);
+            self.review_at_least(review);
             if effect == "network" && self.effects.contains(effect) {
                 self.add(Verdict::Ask, "require_approval", "what reaches the network asks first");
             }
         }
     }
 
-    fn decision(mut self, parsed: &Parsed) -> Decision {
+    /// The decision; `fine` is rule and reason of an allowed one.
+    pub(super) fn decision(mut self, programs: &[String], fine: (&str, &str)) -> Decision {
         self.found.sort_by(|(left, _), (right, _)| right.cmp(left));
         let verdict = self.found.first().map_or(Verdict::Allow, |(verdict, _)| *verdict);
         if verdict == Verdict::Allow {
-            self.add(Verdict::Allow, "on the list", "everything that it runs is on the list");
+            self.add(Verdict::Allow, fine.0, fine.1);
         }
         if let Network::Hosts(hosts) = &mut self.network {
             hosts.sort();
@@ -352,11 +359,11 @@ impl<'a> Draft<'a> {
         Decision {
             verdict,
             reasons: self.found.into_iter().map(|(_, reason)| reason).collect(),
-            programs: parsed.programs().to_vec(),
+            programs: programs.to_vec(),
             effects: self.effects,
             network: self.network,
             review: self.review,
-            image: smallest_image(parsed.programs()).to_owned(),
+            image: smallest_image(programs).to_owned(),
             suggestion: self.suggestion.filter(|_| verdict == Verdict::Deny),
         }
     }

@@ -4,6 +4,7 @@
 //!  Script ─▶ Parsed (walk: syntax tree ─▶ Facts; carry, options, sed: what programs run in turn)
 //!                │
 //!  Policy ───────┴─▶ judge ─▶ Judged { Parsed, Decision }
+//!       └─── FileRequest ─▶ judge_file ─▶ Decision
 //! ```
 //!
 //! Pure: imports `domain` alone, reads no file, no clock. Every doubt goes to ask or deny, since
@@ -25,6 +26,7 @@ mod paths;
 mod pattern;
 #[expect(clippy::module_inception, reason = "the module's one value has its name")]
 mod policy;
+mod request;
 mod sed;
 mod tables;
 mod variables;
@@ -37,6 +39,7 @@ pub use parsed::Parsed;
 pub use paths::normal;
 pub use pattern::{BadPattern, Pattern};
 pub use policy::{Approval, Person, Policy, Rule, Spec};
+pub use request::ParsedTask;
 
 /// Changes whenever the built-in tables change a decision; part of a policy's digest.
 pub const TABLES_VERSION: &str = tables::VERSION;

@@ -2,9 +2,11 @@
 //! questions, reads nothing.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use crate::domain::ids::{Digest, PersonId};
 use crate::domain::limits::Limits;
+use crate::domain::money::Terms;
 use crate::domain::plan::{Access, Mount, Review};
 use crate::domain::principal::{Principal, Trust};
 use crate::domain::record::Verdict;
@@ -18,7 +20,7 @@ const OVERFLOW_UID: u32 = 65534;
 /// Everything that a policy consists of.
 #[derive(Debug, Clone)]
 pub struct Spec {
-    /// Of the files' bytes and the built-in tables.
+    /// Of the files' bytes, the prices and the built-in tables.
     pub digest: Digest,
     /// `CASTOFF_HOME`.
     pub home: PathBuf,
@@ -28,7 +30,7 @@ pub struct Spec {
     pub allow: Option<Vec<Rule>>,
     /// Rules that refuse or ask.
     pub others: Vec<(Verdict, Rule)>,
-    /// Effects that ask, or (`delete`) that the review asks about.
+    /// Effects that ask, or (`delete`) that the review asks about; and file tools that ask.
     pub effects: Vec<String>,
     /// What happens when it cannot be told what a script runs.
     pub cannot_tell: Verdict,
@@ -42,8 +44,8 @@ pub struct Spec {
     pub installing_home: PathBuf,
     /// Limits of a run.
     pub limits: Limits,
-    /// IANA name.
-    pub time_zone: String,
+    /// Prices, caps, and the time zone of their windows.
+    pub terms: Arc<Terms>,
 }
 
 /// An entry of `users.yaml`.
@@ -101,7 +103,7 @@ impl Policy {
         Self { spec }
     }
 
-    /// Of the three files' bytes and the built-in tables.
+    /// Of the three files' bytes, the prices and the built-in tables.
     pub fn digest(&self) -> Digest {
         self.spec.digest
     }
@@ -169,7 +171,35 @@ impl Policy {
 
     /// The time zone of budgets and reminders, an IANA name.
     pub fn time_zone(&self) -> &str {
-        &self.spec.time_zone
+        self.spec.terms.zone.iana_name().unwrap_or("UTC")
+    }
+
+    /// Prices and caps of models.
+    pub fn terms(&self) -> &Arc<Terms> {
+        &self.spec.terms
+    }
+
+    /// The person whom Telegram knows by this id.
+    pub fn principal_of_telegram(&self, id: i64) -> Option<Principal> {
+        let id = id.to_string();
+        let person = self.spec.people.iter().find(|person| person.telegram_id.as_deref() == Some(id.as_str()));
+        person.map(|person| person.principal.clone())
+    }
+
+    /// The id by which Telegram knows a person.
+    pub fn telegram_id(&self, person: &PersonId) -> Option<&str> {
+        self.person(person)?.telegram_id.as_deref()
+    }
+
+    /// The only tools that a person has; `None` for all of their trust level.
+    pub fn tools(&self, person: &PersonId) -> Option<&[String]> {
+        self.person(person)?.tools.as_deref()
+    }
+
+    /// What the allow list says, as written; `None` for the basics.
+    pub fn allowed_patterns(&self) -> Option<Vec<String>> {
+        let rules = self.spec.allow.as_ref()?;
+        Some(rules.iter().map(|rule| rule.pattern.text().to_owned()).collect())
     }
 
     pub(crate) fn person(&self, id: &PersonId) -> Option<&Person> {

@@ -16,11 +16,12 @@ use serde_bytes::ByteBuf;
 
 use crate::domain::ids::Digest;
 use crate::domain::run::StopCause;
+use crate::domain::task::FileRequest;
 
 /// To castoff-init.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ToInit {
-    /// The one script.
+    /// The one thing to do.
     Run(Request),
     /// End it: SIGTERM to all, after `grace_ms` SIGKILL. Reported back in the exit frame.
     Stop {
@@ -31,12 +32,12 @@ pub enum ToInit {
     },
 }
 
-/// The script and what it starts with.
+/// What to do and what it starts with.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Request {
-    /// Shell text; run by `bash -c`, or `sh -c` where there is no bash.
-    pub script: String,
-    /// Standard input; empty: the script reads end of file.
+    /// What is run.
+    pub work: Work,
+    /// Standard input of a script; empty: it reads end of file.
     pub stdin: ByteBuf,
     /// The whole environment.
     pub env: Vec<(String, String)>,
@@ -45,6 +46,27 @@ pub struct Request {
     /// Wall time, in milliseconds, after which the script is stopped.
     pub wall_time_ms: u64,
     /// Bytes of output after which it is stopped.
+    pub output_bytes: u64,
+}
+
+/// What a run does in its container.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Work {
+    /// Shell text; run by `bash -c`, or `sh -c` where there is no bash.
+    Script(String),
+    /// Served by castoff-init itself, in a process of its own that is limited, stopped and heard like a
+    /// script. Exit code 0, or 1 with the reason on standard error.
+    File(FileRequest),
+}
+
+/// What the process that serves a file request is told on its standard input.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileOrder {
+    /// The request.
+    pub request: FileRequest,
+    /// What `~` is; `None` where the run has no home.
+    pub home: Option<String>,
+    /// Bytes that it may write to standard output.
     pub output_bytes: u64,
 }
 

@@ -84,6 +84,9 @@ pub(super) fn plan(plan: &Plan, permitted: &Digest, stdin: &[u8], allowed: &Allo
 
 fn input(plan: &Plan, stdin: &[u8]) -> Result<(), String> {
     let bytes = stdin.len() as u64;
+    if plan.task.file().is_some() && plan.stdin.is_some() {
+        return Err("a file request has no standard input".to_owned());
+    }
     let fits = match &plan.stdin {
         None => stdin.is_empty(),
         Some(input) => input.bytes == bytes && input.digest == Digest::of(stdin) && bytes <= plan.limits.stdin_bytes,
@@ -129,6 +132,11 @@ mod tests {
     use crate::domain::ids::PersonId;
     use crate::domain::plan::{CoverKind, Review};
     use crate::domain::script::Script;
+    use crate::domain::task::Task;
+
+    fn script(text: &str) -> Task {
+        Task::Script(Script::new(text.to_owned()).unwrap())
+    }
 
     fn overlay(path: &str) -> Mount {
         Mount { path: path.into(), access: Access::Overlay }
@@ -146,7 +154,7 @@ mod tests {
         let plan = Plan {
             person: PersonId::owner(),
             user_name: "Ann".to_owned(),
-            script: Script::new("true".to_owned()).unwrap(),
+            task: script("true"),
             stdin: None,
             workdir: "/w/src".into(),
             env: [("HOME".to_owned(), "/h".to_owned())].into(),
@@ -202,7 +210,12 @@ mod tests {
         let (mut changed, allowed) = good();
         let permitted = changed.digest();
         assert!(plan(&changed, &permitted, b"more", &allowed).unwrap_err().contains("standard input"));
-        changed.script = Script::new("rm -rf /w".to_owned()).unwrap();
+        changed.task = script("rm -rf /w");
         assert!(plan(&changed, &permitted, b"", &allowed).unwrap_err().contains("permitted"));
+        changed.task = Task::File(serde_json::from_str(r#"{"read":{"path":"a"}}"#).unwrap());
+        assert!(plan(&changed, &permitted, b"", &allowed).unwrap_err().contains("permitted"));
+        assert_eq!(plan(&changed, &changed.digest(), b"", &allowed), Ok(()));
+        changed.stdin = Some(crate::domain::plan::Input { bytes: 1, digest: Digest::of(b"x") });
+        assert!(plan(&changed, &changed.digest(), b"x", &allowed).unwrap_err().contains("no standard input"));
     }
 }

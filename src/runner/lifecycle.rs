@@ -32,7 +32,8 @@ use super::{changes, check, harden, live, overlay, readback, reap};
 use crate::domain::ids::{Digest, RunId};
 use crate::domain::plan::{Access, Plan};
 use crate::domain::run::{Ending, Enforced, RunEnd, StopCause, Usage};
-use crate::protocol::init::{FromInit, Request, ToInit};
+use crate::domain::task::Task;
+use crate::protocol::init::{FromInit, Request, ToInit, Work};
 use crate::protocol::runner::FromRunner;
 
 /// From the start of a container to init's first frame.
@@ -189,7 +190,10 @@ async fn begin(
 fn request(order: &Order) -> ToInit {
     let plan = &order.plan;
     ToInit::Run(Request {
-        script: plan.script.as_str().to_owned(),
+        work: match &plan.task {
+            Task::Script(script) => Work::Script(script.as_str().to_owned()),
+            Task::File(request) => Work::File(request.clone()),
+        },
         stdin: order.stdin.clone(),
         env: plan.env.clone().into_iter().collect(),
         workdir: plan.workdir.to_string_lossy().into_owned(),

@@ -11,12 +11,16 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::domain::money::Money;
 use crate::domain::record::{AuditEntry, Record};
-use crate::engine::{Effect, Engine, Event, Step};
+use crate::domain::turn::PostState;
+use crate::engine::{Budget, Effect, Engine, Event, Past, Step};
 use crate::protocol::runner::ToRunner;
 use crate::runtime::clock;
 use crate::runtime::handle::{Handle, News, View, Watchers};
 use crate::runtime::link::{self, Link, Wires};
+use crate::runtime::models::{self, Models, Reports};
+use crate::runtime::telegram::{self, Desk, Posts};
 use crate::store::Store;
 
 /// Events taken into one transaction.
@@ -31,21 +35,48 @@ const TICK: Duration = Duration::from_secs(1);
 pub fn start(home: &Path, config: &Path, tasks: &TaskTracker, stop: &CancellationToken) -> anyhow::Result<Handle> {
     let policy = Arc::new(crate::config::load_policy(config, home)?);
     let store = Arc::new(Store::open(&home.join("state/core")).context("failed to open the store")?);
-    let open = store.open_runs()?;
-    let pending = store.approvals(true)?;
-    let input = |run: &crate::domain::ids::RunId| store.input(run).ok().flatten();
+    let (sender, events) = mpsc::channel(1024);
+    let watchers = Arc::new(Watchers::default());
+    let reports = Reports { events: sender.clone(), watchers: Arc::clone(&watchers), tasks: tasks.clone() };
+    let models = Models::new(config.to_path_buf(), Arc::clone(&store), reports)?;
     let now = clock::now();
-    let (engine, mut first) = Engine::recover(Arc::clone(&policy), open, pending, input, now);
+    let (approvals, turns) = (store.approvals(true)?, store.open_turns()?);
+    let past = Past {
+        runs: store.open_runs()?,
+        posts: telegram::open_posts(&store, &approvals, &turns)?,
+        approvals,
+        turns,
+        conversations: store.conversations()?,
+        ledger: store.ledger(Budget::ledger_since(&policy.terms().zone, now))?,
+        input: &|run| store.input(run).ok().flatten(),
+        read: &models::read,
+        model: models.chosen()?,
+        daily_budgets: store.daily_budgets()?.into_iter().filter_map(daily_budget).collect(),
+    };
+    let (engine, mut first) = Engine::recover(Arc::clone(&policy), crate::tools::specs(), past, now);
     let detail = serde_json::json!({ "version": env!("CARGO_PKG_VERSION"), "policy": policy.digest().to_string() });
     let started = AuditEntry { at: now, person: None, trust: None, what: "core.started", run: None, detail };
     first.records.push(Record::Audit(started));
     store.commit(&first.records).context("failed to write to the store")?;
 
-    let (sender, events) = mpsc::channel(1024);
     let (link, outgoing) = Link::new();
-    let watchers = Arc::new(Watchers::default());
-    let view = Arc::new(RwLock::new(View { policy, runner: None, load: engine.load() }));
-    let handle = Handle { events: sender.clone(), store, watchers: Arc::clone(&watchers), view, link: link.clone() };
+    let (posts, wakes) = Posts::new();
+    let budget = Arc::new(engine.budget().clone());
+    let model = engine.model().cloned();
+    let view = Arc::new(RwLock::new(View { policy, runner: None, load: engine.load(), model, budget }));
+    let handle = Handle {
+        events: sender.clone(),
+        store,
+        watchers: Arc::clone(&watchers),
+        view,
+        link: link.clone(),
+        models: models.clone(),
+        posts,
+        desk: Desk::default(),
+        places: Arc::new((home.to_path_buf(), config.to_path_buf())),
+    };
+    tasks.spawn(telegram::serve(handle.clone(), wakes, stop.clone()));
+    models.choose();
     let wires = Wires { socket: runner_socket(home), outgoing, events: sender.clone(), watchers, stop: stop.clone() };
     tasks.spawn(link::serve(link, wires));
     tasks.spawn(tick(sender, stop.clone()));
@@ -56,9 +87,14 @@ pub fn start(home: &Path, config: &Path, tasks: &TaskTracker, stop: &Cancellatio
             tracing::error!("the core stops: {error:#}");
         }
         // Without the loop nothing may go on.
+        models.cancel_all();
         stopped.cancel();
     });
     Ok(handle)
+}
+
+fn daily_budget((provider, micros): (String, String)) -> Option<(String, Money)> {
+    Some((provider, Money::from_micros(micros.parse().ok()?)))
 }
 
 /// The runner's socket below `home`.
@@ -101,8 +137,9 @@ impl Loop {
                 records.extend(step.records);
                 effects.extend(step.effects);
             }
+            let spent = records.iter().any(|record| matches!(record, Record::Ledger(_)));
             self.commit(records).await?;
-            self.publish();
+            self.publish(spent);
             self.perform(effects);
         }
     }
@@ -116,11 +153,15 @@ impl Loop {
         tokio::task::spawn_blocking(move || store.commit(&records)).await?.context("failed to write to the store")
     }
 
-    fn publish(&self) {
+    fn publish(&self, spent: bool) {
         let mut view = self.handle.view.write().unwrap_or_else(PoisonError::into_inner);
-        view.policy = Arc::clone(self.engine.policy());
         view.runner = self.engine.readiness().cloned();
         view.load = self.engine.load();
+        view.model = self.engine.model().cloned();
+        if spent || !Arc::ptr_eq(view.policy.terms(), self.engine.policy().terms()) {
+            view.budget = Arc::new(self.engine.budget().clone());
+        }
+        view.policy = Arc::clone(self.engine.policy());
     }
 
     fn perform(&self, effects: Vec<Effect>) {
@@ -133,10 +174,28 @@ impl Loop {
                     self.handle.link.tell(ToRunner::Run { run, plan: Box::new(plan), digest, stdin });
                 }
                 Effect::Show(record) => {
-                    let run = record.run.clone();
-                    self.handle.watchers.tell(&run, &News::Record(record));
+                    let (run, turn) = (record.run.clone(), record.turn.clone());
+                    let news = News::Record(record);
+                    self.handle.watchers.tell(run.as_str(), &news);
+                    self.handle.watchers.tell(turn.as_str(), &news);
                 }
-                Effect::Decline { run, why } => self.handle.watchers.tell(&run, &News::Declined(why)),
+                Effect::CallModel(request) => self.handle.models.call(*request),
+                Effect::CancelModel(call) => self.handle.models.cancel(&call),
+                Effect::ShowTurn(record) => {
+                    let turn = record.turn.clone();
+                    self.handle.watchers.tell(turn.as_str(), &News::Turn(record));
+                }
+                Effect::Post(post) => {
+                    self.handle.watchers.tell(post.post.as_str(), &News::Posted);
+                    if post.state == PostState::Waiting {
+                        self.handle.posts.wake(post.post);
+                    }
+                }
+                Effect::SettingsChanged => {
+                    self.handle.models.choose();
+                    self.handle.desk.changed();
+                }
+                Effect::Decline { run, why } => self.handle.watchers.tell(run.as_str(), &News::Declined(why)),
             }
         }
     }

@@ -1,20 +1,26 @@
-//! What the control server may ask of the core: send events, read the store, watch runs.
+//! What the control server and the chats may ask of the core: send events, read the store, watch runs
+//! and turns.
 
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use tokio::sync::mpsc;
 
-use crate::domain::ids::RunId;
+use crate::domain::ids::{PostId, RunId, TurnId};
+use crate::domain::model::Delta;
 use crate::domain::record::RunRecord;
 use crate::domain::run::Stream;
-use crate::engine::Event;
+use crate::domain::turn::TurnRecord;
+use crate::engine::{Budget, Event, ModelInUse};
 use crate::policy::Policy;
 use crate::protocol::runner::Readiness;
 use crate::runtime::link::Link;
+use crate::runtime::models::Models;
+use crate::runtime::telegram::{Desk, Posts};
 use crate::store::Store;
 
-/// What a watcher of a run sees, in order.
+/// What a watcher of a run or a turn sees, in order.
 #[derive(Debug, Clone)]
 pub enum News {
     /// The run as it now stands.
@@ -23,30 +29,35 @@ pub enum News {
     Output(Stream, Vec<u8>),
     /// What a longer wait is for.
     Progress(String),
+    /// The turn as it now stands.
+    Turn(Box<TurnRecord>),
+    /// What became of the post is on record.
+    Posted,
+    /// A piece of the model's reply.
+    Delta(Delta),
     /// A wish about the run came to nothing: why.
     Declined(String),
 }
 
-/// Who watches which run.
+/// Who watches which run or turn.
 #[derive(Debug, Default)]
-pub struct Watchers(Mutex<HashMap<RunId, Vec<mpsc::UnboundedSender<News>>>>);
+pub struct Watchers(Mutex<HashMap<String, Vec<mpsc::UnboundedSender<News>>>>);
 
 impl Watchers {
-    /// Everything that happens to `run` from now on.
-    pub fn watch(&self, run: &RunId) -> mpsc::UnboundedReceiver<News> {
+    fn watch(&self, id: &str) -> mpsc::UnboundedReceiver<News> {
         let (sender, receiver) = mpsc::unbounded_channel();
         let mut watchers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        watchers.entry(run.clone()).or_default().push(sender);
+        watchers.entry(id.to_owned()).or_default().push(sender);
         receiver
     }
 
-    /// Tells those who watch `run`; those who left are forgotten.
-    pub fn tell(&self, run: &RunId, news: &News) {
+    /// Tells those who watch the run or turn `id`; those who left are forgotten.
+    pub fn tell(&self, id: &str, news: &News) {
         let mut watchers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(senders) = watchers.get_mut(run) {
+        if let Some(senders) = watchers.get_mut(id) {
             senders.retain(|sender| sender.send(news.clone()).is_ok());
             if senders.is_empty() {
-                watchers.remove(run);
+                watchers.remove(id);
             }
         }
     }
@@ -61,6 +72,10 @@ pub struct View {
     pub runner: Option<Readiness>,
     /// Runs in their containers, and runs that wait for one.
     pub load: (usize, usize),
+    /// The model that turns talk to.
+    pub model: Option<ModelInUse>,
+    /// What was spent.
+    pub budget: Arc<Budget>,
 }
 
 /// The core, as the control server sees it.
@@ -71,6 +86,11 @@ pub struct Handle {
     pub(super) watchers: Arc<Watchers>,
     pub(super) view: Arc<RwLock<View>>,
     pub(super) link: Link,
+    pub(super) models: Models,
+    pub(super) posts: Posts,
+    pub(super) desk: Desk,
+    /// Home and configuration.
+    pub(super) places: Arc<(PathBuf, PathBuf)>,
 }
 
 impl Handle {
@@ -81,7 +101,44 @@ impl Handle {
 
     /// Everything that happens to `run` from now on.
     pub fn watch(&self, run: &RunId) -> mpsc::UnboundedReceiver<News> {
-        self.watchers.watch(run)
+        self.watchers.watch(run.as_str())
+    }
+
+    /// Everything that happens to `turn` and its runs from now on.
+    pub fn watch_turn(&self, turn: &TurnId) -> mpsc::UnboundedReceiver<News> {
+        self.watchers.watch(turn.as_str())
+    }
+
+    /// The providers, to try a key or list models.
+    pub fn models(&self) -> &Models {
+        &self.models
+    }
+
+    /// Everything that becomes of a post from now on.
+    pub fn watch_post(&self, post: &PostId) -> mpsc::UnboundedReceiver<News> {
+        self.watchers.watch(post.as_str())
+    }
+
+    /// The Telegram side.
+    pub fn desk(&self) -> &Desk {
+        &self.desk
+    }
+
+    /// Reads policy and settings again; bad ones are refused, and the old ones stay.
+    ///
+    /// # Errors
+    /// Everything that is wrong with them, for people.
+    pub async fn reload(&self) -> Result<(), String> {
+        let (home, config) = &*self.places;
+        let policy = crate::config::load_policy(config, home).map_err(|errors| errors.to_string())?;
+        self.models.reload().map_err(|error| format!("{error:#}"))?;
+        if !self.send(Event::PolicyLoaded(policy.into())).await {
+            return Err("Castoff is shutting down".to_owned());
+        }
+        tracing::info!("the configuration was loaded again");
+        self.models.choose();
+        self.desk.changed();
+        Ok(())
     }
 
     /// What is in force.

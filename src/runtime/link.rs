@@ -148,9 +148,9 @@ async fn talk(link: &Link, wires: &mut Wires, stream: UnixStream) -> Result<(), 
 async fn hear(link: &Link, events: &mpsc::Sender<Event>, watchers: &Watchers, message: FromRunner) {
     match &message {
         FromRunner::Output { run, stream, bytes } => {
-            watchers.tell(run, &News::Output(*stream, bytes.to_vec()));
+            watchers.tell(run.as_str(), &News::Output(*stream, bytes.to_vec()));
         }
-        FromRunner::Progress { run: Some(run), text } => watchers.tell(run, &News::Progress(text.clone())),
+        FromRunner::Progress { run: Some(run), text } => watchers.tell(run.as_str(), &News::Progress(text.clone())),
         FromRunner::Diffed { run, text } => link.answer(run, &Ok(text.clone())),
         FromRunner::Trouble { run, request: Request::Diff, why } => link.answer(run, &Err(why.clone())),
         FromRunner::Ready(_)

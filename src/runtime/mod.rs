@@ -2,12 +2,29 @@
 //!
 //! ```text
 //!  control ── Event ──▶ core loop ── records ──▶ store (one transaction for all waiting events)
-//!  link ──── Event ──▶     │     ── then effects ──▶ link, watchers
+//!  link ──── Event ──▶     │     ── then effects ──▶ link, models, watchers
+//!  models ── Event ──▶     │
 //! ```
 
 pub mod child;
 pub mod clock;
+pub mod commands;
 pub mod core;
 pub mod handle;
 pub mod link;
+pub mod models;
 pub mod prepare;
+pub mod settings;
+pub mod telegram;
+
+/// Set under Compose: the runner is a service of its own.
+pub const RUNNER_EXTERNAL: &str = "CASTOFF_RUNNER";
+
+/// Whether this process is in a container of Compose.
+pub fn surroundings() -> crate::config::Surroundings {
+    if std::env::var_os(RUNNER_EXTERNAL).is_some_and(|value| value == "external") {
+        crate::config::Surroundings::Compose
+    } else {
+        crate::config::Surroundings::Host
+    }
+}

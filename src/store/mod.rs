@@ -212,6 +212,11 @@ impl Store {
         settings::get(&self.read()?, &self.keys(), name)
     }
 
+    /// Daily budgets that the owner set, in micro-dollars, by provider.
+    pub fn daily_budgets(&self) -> Result<Vec<(String, String)>, StoreError> {
+        settings::below(&self.read()?, &self.keys(), "daily-budget/")
+    }
+
     /// At most `limit` entries of the audit chain, newest first.
     pub fn audit_list(&self, limit: usize) -> Result<Vec<Audited>, StoreError> {
         entries::newest(&self.read()?, &self.keys(), limit)

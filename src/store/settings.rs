@@ -44,3 +44,18 @@ pub(super) fn get(tx: &ReadTransaction, keys: &Keys, name: &SettingName) -> Resu
     let opened = row.open(keys, sealed.value())?;
     String::from_utf8(opened.plain.to_vec()).map(Some).map_err(|error| row.unreadable(&error))
 }
+
+/// Those whose key begins with `prefix`: the rest of the key, and the value.
+pub(super) fn below(tx: &ReadTransaction, keys: &Keys, prefix: &str) -> Result<Vec<(String, String)>, StoreError> {
+    let table = tx.open_table(SETTINGS).map_err(database)?;
+    let mut found = Vec::new();
+    for row in table.range(prefix..).map_err(database)? {
+        let (key, sealed) = row.map_err(database)?;
+        let Some(rest) = key.value().strip_prefix(prefix) else { break };
+        let row = Row { table: TABLE, key: key.value() };
+        let opened = row.open(keys, sealed.value())?;
+        let value = String::from_utf8(opened.plain.to_vec()).map_err(|error| row.unreadable(&error))?;
+        found.push((rest.to_owned(), value));
+    }
+    Ok(found)
+}

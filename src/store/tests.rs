@@ -10,6 +10,7 @@ use super::*;
 use crate::domain::principal::Trust;
 use crate::domain::record::{AuditEntry, RunState, VerdictRecord};
 use crate::domain::script::Script;
+use crate::domain::task::Task;
 use crate::domain::time::Timestamp;
 
 const RUNS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("runs");
@@ -29,7 +30,7 @@ fn run(number: u8, person: &str) -> RunRecord {
         person: PersonId::try_from(person.to_owned()).unwrap(),
         rights_of: PersonId::owner(),
         asked_at: Timestamp::from_ms(u64::from(number)),
-        script: Script::new(format!("echo {number}")).unwrap(),
+        task: Task::Script(Script::new(format!("echo {number}")).unwrap()),
         workdir: None,
         review: None,
         yes: false,

@@ -49,6 +49,7 @@ impl Stored {
             Record::Input { run, bytes: Some(bytes), .. } => drop(self.inputs.insert(run, bytes)),
             Record::Input { run, bytes: None, .. } => drop(self.inputs.remove(&run)),
             Record::Output(_) | Record::Audit(_) => {}
+            other => panic!("nobody said anything: {other:?}"),
         }
     }
 }
@@ -178,6 +179,7 @@ impl Model {
             }
             Effect::Tell(ToRunner::Undo { .. }) => self.undone += 1,
             Effect::Tell(_) | Effect::Show(_) | Effect::Decline { .. } => {}
+            other => panic!("nobody said anything: {other:?}"),
         }
     }
 

@@ -14,8 +14,8 @@ use castoff::domain::record::{RunRecord, RunState};
 use castoff::domain::run::{self, RunEnd, StopCause, Stream, Usage};
 use castoff::domain::script::Script;
 use castoff::domain::time::Timestamp;
-use castoff::engine::{Ask, Engine, Event, FreshIds};
-use castoff::policy::{Parsed, Policy};
+use castoff::engine::{Ask, Called, Engine, Event, FreshIds, Past};
+use castoff::policy::{Parsed, ParsedTask, Policy};
 use castoff::protocol::runner::{Fate, FromRunner, IMAGES, Readiness, Request, Unusable};
 use serde_bytes::ByteBuf;
 
@@ -138,7 +138,7 @@ fn changes(change: Change) -> Vec<ChangeSet> {
 impl World {
     pub(crate) fn new() -> Self {
         let policy = policy(0);
-        let engine = Engine::new(Arc::clone(&policy));
+        let engine = Engine::new(Arc::clone(&policy), Vec::new());
         Self { engine, policy, now: Timestamp::from_ms(1_800_000_000_000), model: Model::default() }
     }
 
@@ -192,9 +192,19 @@ impl World {
         }
         let stored = &self.model.stored;
         let inputs = stored.inputs.clone();
-        let (open, pending) = (stored.open().cloned().collect(), stored.pending().cloned().collect());
-        let input = |run: &RunId| inputs.get(run).cloned();
-        let (engine, step) = Engine::recover(Arc::clone(&self.policy), open, pending, input, self.now);
+        let past = Past {
+            runs: stored.open().cloned().collect(),
+            approvals: stored.pending().cloned().collect(),
+            turns: Vec::new(),
+            conversations: Vec::new(),
+            posts: Vec::new(),
+            ledger: Vec::new(),
+            input: &|run: &RunId| inputs.get(run).cloned(),
+            read: &|call| Called { call, wanted: Err("no model is under way here".to_owned()) },
+            model: None,
+            daily_budgets: Vec::new(),
+        };
+        let (engine, step) = Engine::recover(Arc::clone(&self.policy), Vec::new(), past, self.now);
         self.engine = engine;
         let before = self.model.stored.clone();
         self.model.check(&Op::Crash { committed }, &before, step, self.now);
@@ -282,7 +292,8 @@ impl World {
 fn ask(number: usize, by: usize, script: usize, yes: bool) -> Ask {
     let parsed = Parsed::new(Script::new(SCRIPTS[script].to_owned()).unwrap()).unwrap();
     let (caller, stdin) = (person(by), Some(vec![b'i'; 3]));
-    Ask { ids: ids(number), rights: caller.clone(), caller, parsed, stdin, workdir: None, review: None, yes }
+    let task = ParsedTask::Script(parsed);
+    Ask { ids: ids(number), rights: caller.clone(), caller, task, stdin, workdir: None, review: None, yes }
 }
 
 /// What a run in this state waits for.

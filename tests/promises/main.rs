@@ -13,6 +13,7 @@ mod p04_not_on_the_list_does_not_run;
 mod p05_risky_changes_land_only_after_review;
 mod p07_one_power_per_process;
 mod p08_no_listening_port;
+mod p09_spend_never_passes_a_cap;
 mod p12_the_assistant_cannot_loosen_its_own_leash;
 mod p13_nothing_is_lost;
 mod p14_keys_are_never_readable;

@@ -21,6 +21,7 @@ use crate::domain::limits::Limits;
 use crate::domain::plan::{Access, Cover, Image, Mount, Plan, Review};
 use crate::domain::run::{RunEnd, Stream};
 use crate::domain::script::Script;
+use crate::domain::task::Task;
 use crate::protocol::codec;
 use crate::protocol::runner::{Fate, FromRunner, Readiness, ToRunner};
 use crate::runner::examine;
@@ -241,7 +242,7 @@ impl Ground {
         Ok(Plan {
             person: PersonId::owner(),
             user_name: "doctor".to_owned(),
-            script: Script::new(script.to_owned())?,
+            task: Task::Script(Script::new(script.to_owned())?),
             stdin: None,
             workdir: self.workspace(),
             env: env.into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),

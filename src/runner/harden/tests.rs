@@ -6,12 +6,13 @@ use super::*;
 use crate::domain::ids::PersonId;
 use crate::domain::plan::{Cover, Image, Mount as PlanMount, Review};
 use crate::domain::script::Script;
+use crate::domain::task::Task;
 
 fn plan(mounts: &[(&str, Access)], covers: &[(&str, CoverKind)]) -> Plan {
     Plan {
         person: PersonId::owner(),
         user_name: "ann".to_owned(),
-        script: Script::try_from("true".to_owned()).unwrap(),
+        task: Task::Script(Script::try_from("true".to_owned()).unwrap()),
         stdin: None,
         workdir: PathBuf::from("/"),
         env: BTreeMap::new(),

@@ -10,13 +10,14 @@ use crate::domain::ids::{PersonId, RunId};
 use crate::domain::limits::Limits;
 use crate::domain::plan::{Access, Cover, CoverKind, Image, Mount, Review};
 use crate::domain::script::Script;
+use crate::domain::task::Task;
 use crate::protocol::init::MountInfo;
 
 fn plan() -> Plan {
     Plan {
         person: PersonId::owner(),
         user_name: "ann".to_owned(),
-        script: Script::try_from("true".to_owned()).unwrap(),
+        task: Task::Script(Script::try_from("true".to_owned()).unwrap()),
         stdin: None,
         workdir: PathBuf::from("/w"),
         env: BTreeMap::new(),

@@ -1,0 +1,150 @@
+//! Approval cards: a question with everything that it is about, and its answer.
+
+use crate::domain::plan::{Access, Plan, Review};
+use crate::domain::record::{ApprovalRecord, ApprovalState, RunRecord, Subject};
+use crate::domain::text::visible_line;
+
+use super::super::outgoing::{Button, Outgoing, Press};
+use super::super::rich::Rich;
+use super::super::text::shortened;
+use super::{Names, changes, span};
+
+/// Longest script and reasons below a document, in UTF-16 units each.
+const SHORT_UNITS: usize = 200;
+/// Longest name of a person, in UTF-16 units.
+const NAME_UNITS: usize = 40;
+
+/// The card of an approval: of a plan, or of changes with their diff. While it is pending it has the
+/// buttons for the answer; afterwards it says what became of it and has none. What fits no message
+/// is attached as a file, whole.
+pub fn approval(approval: &ApprovalRecord, run: &RunRecord, diff: &str, names: Names<'_>) -> Outgoing {
+    let question = Question { approval, run, names };
+    match approval.subject {
+        Subject::Plan { .. } => plan(&question),
+        Subject::Changes { .. } => changes::changes(&question, diff),
+    }
+}
+
+/// A question, the run it is about, and what people are called.
+pub(super) struct Question<'a> {
+    approval: &'a ApprovalRecord,
+    pub(super) run: &'a RunRecord,
+    names: Names<'a>,
+}
+
+impl Question<'_> {
+    /// Whether it can still be answered.
+    fn open(&self) -> bool {
+        matches!(self.approval.state, ApprovalState::Pending)
+    }
+
+    /// The first lines of its card: the question or what became of it, and who asks.
+    pub(super) fn head(&self, asked: &str, (yes, no): (&str, &str)) -> Rich {
+        let mut card = Rich::default();
+        let by = |person| shortened(&visible_line(&(self.names)(person)), NAME_UNITS);
+        match &self.approval.state {
+            ApprovalState::Pending => card.bold(asked),
+            ApprovalState::Granted { by: person } => card.bold(&format!("✅ {yes} by {}", by(person))),
+            ApprovalState::Refused { by: person } => card.bold(&format!("❌ {no} by {}", by(person))),
+            ApprovalState::Expired => card.bold("⌛ Expired: nobody answered in time"),
+            ApprovalState::Void { why } => {
+                card.bold(&format!("🚫 Void: {}", shortened(&visible_line(why), SHORT_UNITS)))
+            }
+        }
+        card.say(&format!("\n{} asks · ", by(&self.approval.person)));
+        card.code(self.run.run.as_str());
+        if self.open() {
+            card.say(&format!(" · until {}", self.approval.expires_at));
+        }
+        if self.run.rights_of != self.run.person {
+            card.say(&format!("\nwith the rights of {}", by(&self.run.rights_of)));
+        }
+        card
+    }
+
+    /// The buttons of a question that can still be answered.
+    pub(super) fn keyboard(&self, (yes, no): (&str, &str)) -> Vec<Vec<Button>> {
+        if !self.open() {
+            return Vec::new();
+        }
+        let approval = &self.approval.approval;
+        vec![vec![Press::Yes(approval.clone()).button(yes), Press::No(approval.clone()).button(no)]]
+    }
+}
+
+fn plan(question: &Question<'_>) -> Outgoing {
+    let head = || question.head("May this run?", ("Allowed once", "Refused"));
+    let run = question.run;
+    let script = run.task.text();
+    let (mut body, mut short) = (Rich::default(), Rich::default());
+    body.pre(&script, "bash");
+    let facts = facts(run);
+    body.border(1, false);
+    for (index, (name, value)) in facts.iter().enumerate() {
+        body.say(if index == 0 { "" } else { "\n" });
+        body.bold(name);
+        body.say(": ");
+        body.say(value);
+    }
+    short.pre(&shortened(&script, SHORT_UNITS), "bash");
+    short.border(1, false);
+    let reasons = facts.iter().filter(|(name, _)| *name == "why").map(|(_, value)| value.as_str());
+    let reasons = reasons.collect::<Vec<_>>().join("; ");
+    short.say(&format!("why: {}\n", shortened(&reasons, SHORT_UNITS)));
+    short.bold("The file has the whole plan: read it before you answer.");
+    let lines = facts.iter().map(|(name, value)| format!("{name}: {value}\n")).collect::<String>();
+    let file = format!("{}\n\n{script}\n\n{lines}", super::super::plain(&head().html()));
+    let name = format!("plan-{}.txt", run.run);
+    let card = Outgoing::fitted(head(), body, short, (&name, &file));
+    // What cannot be shown cannot be answered.
+    let keyboard = if run.plan.is_some() { question.keyboard(("Allow once", "Refuse")) } else { Vec::new() };
+    Outgoing { keyboard, ..card }
+}
+
+/// Everything of a plan but its script, as names and values.
+fn facts(run: &RunRecord) -> Vec<(&'static str, String)> {
+    let reasons = run.verdict.iter().flat_map(|verdict| &verdict.reasons);
+    let mut facts: Vec<_> =
+        reasons.map(|reason| ("why", visible_line(&format!("{} ({})", reason.text, reason.rule)))).collect();
+    let Some(plan) = &run.plan else { return facts };
+    facts.push(("directory", visible_line(&plan.workdir.to_string_lossy())));
+    facts.push(("image", format!("{} {}", plan.image.name, plan.image.id)));
+    for mount in &plan.mounts {
+        let how = match mount.access {
+            Access::Overlay => "copy-on-write",
+            Access::Read => "read only",
+            Access::Direct => "written directly: no review, no undo",
+        };
+        facts.push(("mount", format!("{} ({how})", visible_line(&mount.path.to_string_lossy()))));
+    }
+    facts.extend(plan.covers.iter().map(|cover| ("hidden", visible_line(&cover.path.to_string_lossy()))));
+    if let Some(input) = &plan.stdin {
+        facts.push(("input", format!("{} bytes, sha256 {}", input.bytes, input.digest)));
+    }
+    facts.push(("network", "none".to_owned()));
+    facts.push(("limits", limits(plan)));
+    let review = match plan.review {
+        Review::Never => "none: changes land at once",
+        Review::Risky => "of risky changes",
+        Review::Changes => "of all changes",
+    };
+    facts.push(("review", review.to_owned()));
+    let env = plan.env.iter().map(|(name, value)| visible_line(&format!("{name}={value}")));
+    facts.push(("environment", env.collect::<Vec<_>>().join(" ")));
+    facts.push(("digest", plan.digest().to_string()));
+    facts
+}
+
+fn limits(plan: &Plan) -> String {
+    let limits = &plan.limits;
+    format!(
+        "{}, {} MiB memory, {} MiB disk, {} processes, {}.{} cores, {} MiB output",
+        span(limits.wall_time_ms),
+        limits.memory_bytes >> 20,
+        limits.disk_bytes >> 20,
+        limits.pids,
+        limits.cpu_millis / 1000,
+        limits.cpu_millis % 1000 / 100,
+        limits.output_bytes >> 20
+    )
+}

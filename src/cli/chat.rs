@@ -1,0 +1,340 @@
+//! `castoff chat`: the caller's conversation, at the terminal.
+
+use std::io::{IsTerminal as _, Read as _, Write as _};
+use std::path::Path;
+
+use anyhow::Context as _;
+use rustyline::error::ReadlineError;
+use serde_json::json;
+
+use super::args::Command;
+use super::outcome::{BAD_INPUT, STOPPED, WAITING};
+use super::run::{self, Manner, Seen};
+use super::{config, manage, view};
+use crate::control::client::{Client, Refused};
+use crate::control::wire::{ChatRequest, Line, ModelStatus};
+use crate::domain::model::ToolCall;
+use crate::domain::record::{RunRecord, RunState};
+use crate::domain::run::Ending;
+use crate::domain::text::visible;
+use crate::domain::turn::{Body, Message, TurnOutcome, TurnRecord, TurnState};
+
+/// Most of standard input that is taken for a question.
+const INPUT_BYTES_MAX: u64 = 128 * 1024;
+/// Earlier messages that can be called up with the arrow keys.
+const HISTORY: usize = 200;
+/// Characters of a tool call that are shown.
+const CALL_SHOWN: usize = 300;
+const HELP: &str = "\
+/run COMMAND     run a command without the model
+/runs            list runs             /log RUN      its output
+/diff RUN        what it changed       /undo RUN     take it back
+/apply RUN       land held changes     /drop RUN     forget them
+/approvals       open questions        /approve ID   /refuse ID
+/budget          what was spent        /model [NAME] which model, or another
+/status          how Castoff is doing  /help         this
+Ctrl-C stops the turn, Ctrl-D (or /quit) leaves.";
+
+/// Talks. With `words`, or with standard input that is no terminal: one turn. Returns the exit code.
+///
+/// # Errors
+/// What broke, or why the core refused.
+pub(super) async fn chat(home: &Path, words: &[String], json: bool) -> anyhow::Result<u8> {
+    if !words.is_empty() || !std::io::stdin().is_terminal() {
+        let text = if words.is_empty() { input()? } else { words.join(" ") };
+        return turn(home, &text, json).await;
+    }
+    let model: ModelStatus = Client::connect(home).await?.get("/model").await?;
+    let with = model.model.unwrap_or_else(|| "no model: `/run COMMAND` works, and `castoff setup` sets one".to_owned());
+    say(&format!("Castoff ({with}). /help lists commands, Ctrl-D leaves."))?;
+    let mut editor = rustyline::DefaultEditor::new()?;
+    for line in earlier(home).await? {
+        editor.add_history_entry(line)?;
+    }
+    loop {
+        let read = tokio::task::spawn_blocking(move || {
+            let line = editor.readline("you> ");
+            (editor, line)
+        });
+        let (back, line) = read.await?;
+        editor = back;
+        let line = match line {
+            Ok(line) => line.trim().to_owned(),
+            Err(ReadlineError::Interrupted) => continue,
+            Err(ReadlineError::Eof) => return Ok(0),
+            Err(error) => return Err(error.into()),
+        };
+        if line.is_empty() {
+            continue;
+        }
+        editor.add_history_entry(&line)?;
+        if line == "/quit" {
+            return Ok(0);
+        }
+        let done = match line.strip_prefix('/') {
+            Some(command) => slash(home, command).await,
+            None => turn(home, &line, false).await,
+        };
+        // A refusal ends a command, not the conversation.
+        if let Err(error) = done {
+            say(&format!("castoff: {error:#}"))?;
+        }
+    }
+}
+
+fn input() -> anyhow::Result<String> {
+    let mut text = String::new();
+    std::io::stdin()
+        .lock()
+        .take(INPUT_BYTES_MAX + 1)
+        .read_to_string(&mut text)
+        .context("failed to read the question")?;
+    if text.len() as u64 > INPUT_BYTES_MAX {
+        let why = format!("the question has more than {INPUT_BYTES_MAX} bytes\nhint: put it into a file of your home");
+        return Err(Refused { code: BAD_INPUT, why }.into());
+    }
+    Ok(text)
+}
+
+/// What the caller said before, for the arrow keys.
+async fn earlier(home: &Path) -> anyhow::Result<Vec<String>> {
+    let messages: Vec<Message> = Client::connect(home).await?.get(&format!("/chat?limit={HISTORY}")).await?;
+    let said = messages.into_iter().filter_map(|message| match message.body {
+        Body::Person { text } => Some(text),
+        Body::Model { .. } | Body::Tool { .. } | Body::Summary { .. } | Body::Note { .. } => None,
+    });
+    Ok(said.filter(|text| !text.contains('\n')).collect())
+}
+
+async fn slash(home: &Path, line: &str) -> anyhow::Result<u8> {
+    let (name, rest) = line.split_once(char::is_whitespace).unwrap_or((line, ""));
+    let rest = rest.trim().to_owned();
+    let needed = |what: &str| {
+        if rest.is_empty() {
+            anyhow::bail!("/{name} needs {what}")
+        }
+        Ok(rest.clone())
+    };
+    let command = match name {
+        "help" => {
+            say(HELP)?;
+            return Ok(0);
+        }
+        "model" if rest.is_empty() => return config::show(home, false).await,
+        "model" => return config::set_model(home, rest).await,
+        "stop" => {
+            Client::connect(home).await?.post::<()>("/chat/stop", &json!({})).await?;
+            return Ok(0);
+        }
+        "run" => {
+            let script = vec![needed("a command")?];
+            Command::Run { user: None, review: None, yes: false, script }
+        }
+        "runs" => Command::Runs { limit: 10 },
+        "log" | "logs" => Command::Logs { run: needed("a run")?, follow: false },
+        "diff" => Command::Diff { run: needed("a run")? },
+        "undo" => Command::Undo { run: needed("a run")? },
+        "apply" => Command::Apply { run: needed("a run")?, paths: Vec::new() },
+        "drop" => Command::Drop { run: needed("a run")? },
+        "approvals" => Command::Approvals,
+        "approve" => Command::Approve { id: needed("a question")? },
+        "refuse" => Command::Refuse { id: needed("a question")? },
+        "budget" => Command::Budget,
+        "status" => Command::Status { health: false },
+        other => anyhow::bail!("there is no /{other}; /help lists what there is"),
+    };
+    Box::pin(manage::command(home, command, false)).await
+}
+
+/// What was seen of a turn.
+#[derive(Debug, Default)]
+struct Turn {
+    record: Option<Box<TurnRecord>>,
+    /// Text of the present call of the model that was printed.
+    streamed: String,
+    /// Whether the cursor stands within a line.
+    open: bool,
+    runs: Vec<String>,
+}
+
+/// One turn. Returns the exit code: 0 replied, 1 failed, 75 it waits for an approval, 130 stopped.
+async fn turn(home: &Path, text: &str, json: bool) -> anyhow::Result<u8> {
+    let request = ChatRequest { text: text.to_owned() };
+    let mut lines = Client::connect(home).await?.lines("/chat", Some(&request)).await?;
+    let manner = Manner { json, yes: false, watch: false };
+    let (mut turn, mut seen, mut stops) = (Turn::default(), Seen::default(), 0);
+    loop {
+        let line = tokio::select! {
+            line = lines.next::<Line>() => line?,
+            stop = tokio::signal::ctrl_c() => {
+                stop.context("failed to listen for Ctrl-C")?;
+                stops += 1;
+                if stops > 1 {
+                    return Ok(STOPPED);
+                }
+                Client::connect(home).await?.post::<()>("/chat/stop", &json!({})).await?;
+                continue;
+            }
+        };
+        let Some(line) = line else { break };
+        let is_run = if let Line::Run { record, .. } = &line { Some(record.clone()) } else { None };
+        if let Some(record) = is_run {
+            show_run(&mut turn, &record, manner)?;
+            if run::take(&mut seen, line, manner)?
+                && run::next_step(home, &mut seen, manner).await?
+                && run::waits(&seen)
+            {
+                return waiting(&turn, &seen, manner);
+            }
+        } else {
+            show(&mut turn, line, manner)?;
+        }
+    }
+    finish(&turn, manner)
+}
+
+/// The turn waits for somebody else, or nobody is at the terminal.
+fn waiting(turn: &Turn, seen: &Seen, manner: Manner) -> anyhow::Result<u8> {
+    let id = run::open_approval(seen).unwrap_or_default();
+    if manner.json {
+        let answer = json!({ "turn": turn.record.as_ref().map(|record| &record.turn), "runs": turn.runs, "approval": id, "exit_code": WAITING });
+        writeln!(std::io::stdout().lock(), "{answer}")?;
+    } else {
+        if let Some(question) = run::question(seen) {
+            say(question.trim_end())?;
+        }
+        say(&format!(
+            "castoff: {id} waits for a yes: `castoff approve {id}` or `castoff refuse {id}`; the turn goes on then"
+        ))?;
+    }
+    Ok(WAITING)
+}
+
+fn show(turn: &mut Turn, line: Line, manner: Manner) -> anyhow::Result<()> {
+    match line {
+        Line::Turn(record) => {
+            match &record.state {
+                TurnState::Queued if turn.record.is_some() => {}
+                TurnState::Queued => {}
+                TurnState::Summarising { .. } => note(turn, manner, "summing up the conversation so far …")?,
+                TurnState::Thinking { .. } => turn.streamed.clear(),
+                TurnState::Working { call, .. } => note(turn, manner, &format!("▸ {}", call_line(call)))?,
+                TurnState::Done { .. } => {}
+            }
+            turn.record = Some(record);
+        }
+        Line::Text(text) if !manner.json => {
+            let text = printable(&text);
+            let mut out = std::io::stdout().lock();
+            out.write_all(text.as_bytes())?;
+            out.flush()?;
+            turn.open = !text.ends_with('\n');
+            turn.streamed.push_str(&text);
+        }
+        Line::Progress(text) | Line::Declined(text) => note(turn, manner, &text)?,
+        Line::Text(_) | Line::Tool(_) | Line::Output { .. } | Line::Run { .. } => {}
+    }
+    Ok(())
+}
+
+/// A run of the turn: its refusal, or what became of it.
+fn show_run(turn: &mut Turn, record: &RunRecord, manner: Manner) -> anyhow::Result<()> {
+    let run = record.run.to_string();
+    if !turn.runs.contains(&run) {
+        turn.runs.push(run);
+    }
+    match &record.state {
+        RunState::Refused { why } => note(turn, manner, &format!("  refused: {why}")),
+        RunState::Done { .. } | RunState::Held { approval: None, .. } => {
+            let changes = view::changes(record);
+            let changes = if changes.is_empty() { String::new() } else { format!("\n{changes}") };
+            let why = match record.end.as_ref().map(|end| &end.ending) {
+                Some(Ending::Failed { why }) => format!(": {why}"),
+                Some(Ending::Exited { .. } | Ending::Signalled { .. } | Ending::Stopped { .. }) | None => String::new(),
+            };
+            note(turn, manner, &format!("  {} ({}){why}{changes}", view::state(record), record.run))
+        }
+        RunState::Planning
+        | RunState::Asking { .. }
+        | RunState::Queued
+        | RunState::Running
+        | RunState::Held { .. }
+        | RunState::Applying
+        | RunState::Dropping
+        | RunState::Undoing => Ok(()),
+    }
+}
+
+fn call_line(call: &ToolCall) -> String {
+    let argument = |name: &str| call.arguments.get(name).and_then(|value| value.as_str());
+    let text = match (argument("command"), argument("path")) {
+        (Some(command), _) => command.to_owned(),
+        (None, Some(path)) => format!("{} {path}", call.name),
+        (None, None) => format!("{} {}", call.name, call.arguments),
+    };
+    let shown: String = text.chars().take(CALL_SHOWN).collect();
+    let more = if shown.len() < text.len() { " …" } else { "" };
+    visible(&format!("{shown}{more}")).replace('\n', "\n  ")
+}
+
+/// Text by the model, without what a terminal would act on.
+fn printable(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() && c != '\n' && c != '\t' { '\u{fffd}' } else { c }).collect()
+}
+
+/// A line of ours, beside the model's text.
+fn note(turn: &mut Turn, manner: Manner, text: &str) -> anyhow::Result<()> {
+    if manner.json {
+        return Ok(());
+    }
+    if std::mem::take(&mut turn.open) {
+        writeln!(std::io::stdout().lock())?;
+    }
+    let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    if colour { say(&format!("\u{1b}[2m{text}\u{1b}[0m")) } else { say(text) }
+}
+
+fn say(text: &str) -> anyhow::Result<()> {
+    Ok(writeln!(std::io::stderr().lock(), "{text}")?)
+}
+
+fn finish(turn: &Turn, manner: Manner) -> anyhow::Result<u8> {
+    let Some(record) = &turn.record else {
+        anyhow::bail!("Castoff went away; the turn goes on when it is back");
+    };
+    let TurnState::Done { outcome } = &record.state else {
+        anyhow::bail!("Castoff went away; the turn goes on when it is back, and `castoff chat` shows its reply");
+    };
+    let code = match outcome {
+        TurnOutcome::Replied { .. } => 0,
+        TurnOutcome::Stopped => STOPPED,
+        TurnOutcome::Failed { .. } => 1,
+    };
+    if manner.json {
+        let answer = json!({
+            "turn": record.turn, "outcome": outcome, "runs": turn.runs, "rounds": record.rounds,
+            "cost_micros": record.cost.as_micros(), "exit_code": code,
+        });
+        writeln!(std::io::stdout().lock(), "{answer}")?;
+        return Ok(code);
+    }
+    let mut out = std::io::stdout().lock();
+    match outcome {
+        TurnOutcome::Replied { text } => {
+            let text = printable(text);
+            let rest = text.strip_prefix(turn.streamed.as_str()).unwrap_or(&text);
+            out.write_all(rest.as_bytes())?;
+            if !text.ends_with('\n') {
+                out.write_all(b"\n")?;
+            }
+        }
+        TurnOutcome::Stopped | TurnOutcome::Failed { .. } => {
+            if turn.open {
+                out.write_all(b"\n")?;
+            }
+            let why = if let TurnOutcome::Failed { why } = outcome { why.as_str() } else { "stopped" };
+            say(&format!("castoff: {why}"))?;
+        }
+    }
+    Ok(code)
+}

@@ -1,0 +1,176 @@
+//! `castoff config`: the model and the keys. Asks a running core; without one it writes to the store
+//! itself.
+
+use std::io::{IsTerminal as _, Read as _, Write as _};
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use secrecy::{ExposeSecret as _, SecretString};
+
+use super::outcome::{BAD_INPUT, UNAVAILABLE};
+use crate::control::client::{Client, Refused};
+use crate::control::wire::{ModelStatus, SettingsRequest};
+use crate::domain::principal::Trust;
+use crate::domain::record::{AuditEntry, Record};
+use crate::runtime::clock;
+use crate::runtime::models::Models;
+use crate::runtime::settings::{self, Wish};
+use crate::store::Store;
+
+/// Longest key.
+const KEY_BYTES_MAX: u64 = 4096;
+
+/// What is to be changed.
+#[derive(Debug, Default)]
+pub(super) struct Change {
+    /// The model.
+    pub(super) model: Option<String>,
+    /// The key: `-` for standard input, empty for a question at the terminal.
+    pub(super) api_key: Option<String>,
+    /// The bot's token, likewise.
+    pub(super) telegram_token: Option<String>,
+    /// The owner's Telegram id.
+    pub(super) owner_telegram_id: Option<i64>,
+    /// The daily budget of the model's provider, in dollars.
+    pub(super) daily_budget: Option<String>,
+}
+
+impl Change {
+    /// The request, with secrets read from where they are.
+    ///
+    /// # Errors
+    /// A secret that cannot be read, or two that stand on standard input.
+    pub(super) fn request(self) -> anyhow::Result<SettingsRequest> {
+        if self.api_key.as_deref() == Some("-") && self.telegram_token.as_deref() == Some("-") {
+            let why = "standard input can hold one secret: set the other by a second command".to_owned();
+            return Err(Refused { code: BAD_INPUT, why }.into());
+        }
+        let read = |given: Option<String>, what: &str| {
+            given.map(|given| secret(&given, what).map(|key| key.expose_secret().to_owned())).transpose()
+        };
+        Ok(SettingsRequest {
+            model: self.model,
+            api_key: read(self.api_key, "API key")?,
+            telegram_token: read(self.telegram_token, "bot token")?,
+            owner_telegram_id: self.owner_telegram_id,
+            daily_budget: self.daily_budget,
+        })
+    }
+}
+
+/// Changes settings, or shows them. Returns the exit code.
+///
+/// # Errors
+/// Why nothing was changed.
+pub(super) async fn config(home: &Path, config: &Path, change: Change, json: bool) -> anyhow::Result<u8> {
+    let request = change.request()?;
+    if request.is_empty() {
+        return show(home, json).await;
+    }
+    print(&set(home, config, request).await?, json)
+}
+
+/// Takes another model, with the key that is on record.
+pub(super) async fn set_model(home: &Path, model: String) -> anyhow::Result<u8> {
+    let request = SettingsRequest { model: Some(model), ..SettingsRequest::default() };
+    let said: Vec<String> = Client::connect(home).await?.post("/settings", &request).await?;
+    print(&said, false)
+}
+
+/// Shows the model in use.
+pub(super) async fn show(home: &Path, json: bool) -> anyhow::Result<u8> {
+    let status: ModelStatus = Client::connect(home).await?.get("/model").await?;
+    if json {
+        return print_line(&serde_json::to_string(&status)?);
+    }
+    match (&status.model, status.context_tokens) {
+        (Some(model), Some(tokens)) => print_line(&format!("model: {model} ({tokens} tokens of context)"))?,
+        (Some(model), None) => print_line(&format!("model: {model}"))?,
+        (None, _) => {
+            print_line("model: none\nhint: `castoff config --model ollama/NAME`, or `anthropic/NAME` with `--api-key`")?
+        }
+    };
+    print_line(&format!("providers: {}", status.providers.join(", ")))
+}
+
+/// Tries the change and keeps it. Returns what was found out.
+pub(super) async fn set(home: &Path, config: &Path, request: SettingsRequest) -> anyhow::Result<Vec<String>> {
+    match Client::connect(home).await {
+        Ok(mut client) => client.post("/settings", &request).await,
+        Err(error) if error.downcast_ref::<Refused>().is_some_and(|refused| refused.code == UNAVAILABLE) => {
+            offline(home, config, Wish::from(request)).await
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// As the core would do it; it does not run, so the store is ours.
+async fn offline(home: &Path, config: &Path, wish: Wish) -> anyhow::Result<Vec<String>> {
+    let policy = crate::config::load_policy(config, home)?;
+    let caller = policy.principal_of_uid(rustix::process::getuid().as_raw());
+    let owner = caller.filter(|caller| caller.trust == Trust::Owner);
+    let Some(owner) = owner else {
+        return Err(Refused { code: 77, why: "only the owner changes settings".to_owned() }.into());
+    };
+    let store = Store::open(&home.join("state/core")).context(
+        "Castoff does not run, and its store cannot be opened from here\nhint: start it (`make up`, or `castoff serve`)",
+    )?;
+    let store = Arc::new(store);
+    let models = Models::alone(config, Arc::clone(&store))?;
+    let tried = settings::try_out(&models, wish).await.map_err(|why| Refused { code: BAD_INPUT, why })?;
+    let now = clock::now();
+    let mut records = Vec::new();
+    for (name, value) in tried.settings {
+        let detail = serde_json::json!({ "name": name.key(), "removed": value.is_none() });
+        records.push(Record::Audit(AuditEntry {
+            at: now,
+            person: Some(owner.person.clone()),
+            trust: Some(owner.trust),
+            what: "setting.changed",
+            run: None,
+            detail,
+        }));
+        records.push(Record::Setting { name, value });
+    }
+    store.commit(&records)?;
+    Ok(tried.said)
+}
+
+/// A secret that was given as `-`, as nothing, or (with a warning) as it is.
+pub(super) fn secret(given: &str, what: &str) -> anyhow::Result<SecretString> {
+    let text = match given {
+        "-" => {
+            let mut text = String::new();
+            std::io::stdin().lock().take(KEY_BYTES_MAX).read_to_string(&mut text).context("failed to read the key")?;
+            text
+        }
+        "" if std::io::stdin().is_terminal() => rpassword::prompt_password(format!("{what} (not shown): "))?,
+        "" => {
+            let why = format!("there is no terminal to ask for the {what}\nhint: pass it on standard input, with `-`");
+            return Err(Refused { code: BAD_INPUT, why }.into());
+        }
+        text => {
+            let warning =
+                format!("castoff: the {what} now stands in your shell's history; `-` reads it from standard input");
+            writeln!(std::io::stderr().lock(), "{warning}")?;
+            text.to_owned()
+        }
+    };
+    let text = text.trim();
+    if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_graphic()) {
+        let why = format!("this is no {what}: it must be one word of visible characters");
+        return Err(Refused { code: BAD_INPUT, why }.into());
+    }
+    Ok(SecretString::from(text.to_owned()))
+}
+
+fn print(said: &[String], json: bool) -> anyhow::Result<u8> {
+    let text = if json { serde_json::to_string(said)? } else { said.join("\n") };
+    print_line(&text)
+}
+
+fn print_line(text: &str) -> anyhow::Result<u8> {
+    writeln!(std::io::stdout().lock(), "{text}")?;
+    Ok(0)
+}

@@ -1,0 +1,206 @@
+//! Posts: what people are shown in their Telegram chats. The engine says what is to be shown and when
+//! anew; the chat renders it from what is on record, sends it, and says what became of it.
+//!
+//! ```text
+//!  Waiting ── taken up ──▶ Sending ── message ──▶ Shown ── its subject changed ──▶ Waiting
+//!     ▲                       │ not sent for sure, or Castoff stopped (may repeat)
+//!     └───────────────────────┘            blocked by the person ──▶ Lost
+//! ```
+
+use serde_json::json;
+
+use super::turn::note;
+use super::{Effect, Engine, Step};
+use crate::domain::ids::{ApprovalId, PersonId, PostId, RunId, TurnId};
+use crate::domain::record::{ApprovalState, Record, RunRecord, RunState};
+use crate::domain::run::Ending;
+use crate::domain::task::{FileRequest, Task};
+use crate::domain::turn::{Channel, Post, PostState, PostSubject};
+
+/// What became of a post.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Posted {
+    /// It is being sent from now on.
+    Taken,
+    /// It stands in the chat, in this message.
+    Shown(i32),
+    /// It was not sent; it is to be tried again.
+    NotSent,
+    /// Nobody knows whether it was sent; it is tried again, and says so.
+    Unknown,
+    /// The person does not want it.
+    Lost,
+}
+
+impl Engine {
+    /// What became of a post that was taken up.
+    pub(super) fn posted(&mut self, id: &PostId, what: Posted, step: &mut Step) {
+        let Some(post) = self.posts.get_mut(id) else { return };
+        match what {
+            Posted::Taken => post.state = PostState::Sending,
+            Posted::Shown(message) => {
+                post.message = Some(message);
+                post.may_repeat = false;
+                // What changed while it was being sent is shown next.
+                if post.state == PostState::Sending {
+                    post.state = PostState::Shown;
+                }
+            }
+            Posted::NotSent => post.state = PostState::Waiting,
+            Posted::Unknown => {
+                post.state = PostState::Waiting;
+                post.may_repeat = post.message.is_none();
+            }
+            Posted::Lost => post.state = PostState::Lost,
+        }
+        let text = match what {
+            Posted::Taken => "post.taken",
+            Posted::Shown(_) => "post.shown",
+            Posted::NotSent | Posted::Unknown => "post.not-sent",
+            Posted::Lost => "post.lost",
+        };
+        note(step, None, text, json!({ "post": id.as_str() }));
+        step.records.push(Record::Post(Box::new(post.clone())));
+        step.effects.push(Effect::Post(Box::new(post.clone())));
+        let over = matches!(post.state, PostState::Shown | PostState::Lost) && !self.may_change(id);
+        if over {
+            self.posts.remove(id);
+        }
+    }
+
+    /// Whether a post's subject may still change.
+    fn may_change(&self, id: &PostId) -> bool {
+        match self.posts.get(id).map(|post| &post.subject) {
+            Some(PostSubject::Turn(turn)) => self.turns.contains_key(turn),
+            Some(PostSubject::Approval(approval)) => self.approvals.contains_key(approval),
+            Some(PostSubject::Run(run)) => self.runs.contains_key(run),
+            Some(PostSubject::Note(_)) | None => false,
+        }
+    }
+
+    /// Shows something, or shows it anew.
+    pub(super) fn post(&mut self, person: &PersonId, chat: i64, subject: PostSubject, step: &mut Step) {
+        let id = id_of(chat, &subject);
+        let post = self.posts.entry(id.clone()).or_insert_with(|| Post {
+            post: id,
+            person: person.clone(),
+            chat,
+            subject,
+            state: PostState::Waiting,
+            message: None,
+            may_repeat: false,
+        });
+        post.state = PostState::Waiting;
+        step.records.push(Record::Post(Box::new(post.clone())));
+        step.effects.push(Effect::Post(Box::new(post.clone())));
+    }
+
+    /// Where a person is reached.
+    pub(super) fn chat_of(&self, person: &PersonId) -> Option<i64> {
+        let listed = self.policy.telegram_id(person).and_then(|id| id.parse().ok());
+        let owner = self.owner_chat.filter(|_| *person == PersonId::owner());
+        listed.or(owner).filter(|_| self.telegram)
+    }
+
+    /// Looks through what a step put on record for what people are to be shown.
+    pub(super) fn post_news(&mut self, step: &mut Step) {
+        let mut at = 0;
+        while let Some(record) = step.records.get(at) {
+            at += 1;
+            match record.clone() {
+                Record::Turn(turn) => {
+                    let over = matches!(turn.state, crate::domain::turn::TurnState::Done { .. });
+                    let known = |chat| self.posts.contains_key(&id_of(chat, &PostSubject::Turn(turn.turn.clone())));
+                    if let Channel::Telegram { chat, .. } = turn.channel
+                        && (over || !known(chat))
+                    {
+                        self.post(&turn.person, chat, PostSubject::Turn(turn.turn.clone()), step);
+                    }
+                }
+                Record::Approval(approval) => {
+                    let id = approval.approval.clone();
+                    self.post_approval(&id, &approval.run, approval.state == ApprovalState::Pending, step);
+                }
+                Record::Run(run) => self.post_run(&run, step),
+                Record::Message(_)
+                | Record::Output(_)
+                | Record::Input { .. }
+                | Record::Ledger(_)
+                | Record::Post(_)
+                | Record::Setting { .. }
+                | Record::Audit(_) => {}
+            }
+        }
+    }
+
+    /// A question goes to the owner: those of others, and those of turns in a chat.
+    fn post_approval(&mut self, approval: &ApprovalId, run: &RunId, pending: bool, step: &mut Step) {
+        let owner = PersonId::owner();
+        let Some(chat) = self.chat_of(&owner) else { return };
+        let subject = PostSubject::Approval(approval.clone());
+        let known = self.posts.contains_key(&id_of(chat, &subject));
+        let Some(record) = self.runs.get(run).map(|live| &live.record) else {
+            if known {
+                self.post(&owner, chat, subject, step);
+            }
+            return;
+        };
+        // What was answered beforehand is nobody's question.
+        let in_a_chat = self.channel_of(&record.turn).is_some() || self.run_chats.contains_key(&record.run);
+        let asks = pending && !record.yes && (record.person != owner || in_a_chat);
+        if known || asks {
+            self.post(&owner, chat, subject, step);
+        }
+    }
+
+    /// A run of a turn in a chat is shown when it is over, if it changed something or sends a file; a run
+    /// that was asked for in a chat by itself always.
+    fn post_run(&mut self, record: &RunRecord, step: &mut Step) {
+        let of_turn = self.channel_of(&record.turn);
+        let Some(chat) = of_turn.or_else(|| self.run_chats.get(&record.run).copied()) else { return };
+        let refused = matches!(record.state, RunState::Refused { .. }) && of_turn.is_none();
+        let over = refused || matches!(record.state, RunState::Done { .. } | RunState::Held { approval: None, .. });
+        let changed = record.end.iter().flat_map(|end| &end.changes).any(|set| !set.changes.is_empty());
+        let sends = matches!(record.task, Task::File(FileRequest::Send { .. }))
+            && record.end.as_ref().is_some_and(|end| end.ending == Ending::Exited { code: 0 });
+        if matches!(record.state, RunState::Refused { .. } | RunState::Done { .. }) {
+            self.run_chats.remove(&record.run);
+        }
+        if over && (changed || sends || of_turn.is_none()) {
+            self.post(&record.person, chat, PostSubject::Run(record.run.clone()), step);
+        }
+    }
+
+    fn channel_of(&self, turn: &TurnId) -> Option<i64> {
+        match self.turns.get(turn)?.record.channel {
+            Channel::Telegram { chat, .. } => Some(chat),
+            Channel::Terminal => None,
+        }
+    }
+
+    /// Posts after a restart: what was being sent may have been.
+    pub(super) fn recover_posts(&mut self, posts: Vec<Post>, step: &mut Step) {
+        for mut post in posts {
+            if post.state == PostState::Sending {
+                post.state = PostState::Waiting;
+                post.may_repeat = post.message.is_none();
+                step.records.push(Record::Post(Box::new(post.clone())));
+            }
+            if post.state == PostState::Waiting {
+                step.effects.push(Effect::Post(Box::new(post.clone())));
+            }
+            self.posts.insert(post.post.clone(), post);
+        }
+    }
+}
+
+/// The one post of a subject in a chat.
+pub fn id_of(chat: i64, subject: &PostSubject) -> PostId {
+    let what = match subject {
+        PostSubject::Turn(turn) => format!("turn {turn}"),
+        PostSubject::Approval(approval) => format!("approval {approval}"),
+        PostSubject::Run(run) => format!("run {run}"),
+        PostSubject::Note(text) => format!("note {text}"),
+    };
+    PostId::derived(&chat.to_string(), &what)
+}

@@ -1,0 +1,390 @@
+//! Turns: from a person's words to the reply. One live turn a person; the next ones wait.
+//!
+//! ```text
+//!  Queued ──▶ Thinking ── text alone ───────────────────────▶ Done (replied)
+//!     │        ▲  │  ╲── no longer fits ──▶ Summarising ─┐
+//!     │        │  │ calls                     ◀──────────┘ (back to Thinking)
+//!     │        │  ▼
+//!     │        Working   one call after another, each a run of its own
+//!     ▼
+//!  Done (stopped, failed): /stop, no money, no model, a limit, a failure of the model's
+//! ```
+//!
+//! INVARIANT: no call of a model without a reservation in the same step, and no answer without its
+//! settlement. A call that was under way when Castoff stopped is booked, and made again once.
+
+use serde_json::json;
+
+use super::budget::{Alert, Need, Settled};
+use super::context::{self, Size};
+use super::{Effect, Engine, Step};
+use crate::domain::ids::{CallId, PersonId, TurnId};
+use crate::domain::model::{FailureKind, ModelFailure, ModelReply, ModelRequest, ModelStop};
+use crate::domain::money::Money;
+use crate::domain::principal::{Principal, Trust};
+use crate::domain::record::{AuditEntry, Record};
+use crate::domain::turn::{Body, Channel, PostSubject, TurnOutcome, TurnRecord, TurnState};
+
+use super::serve::{Called, HeadTail};
+
+/// Messages of one person that may wait for their live turn.
+const WAITING_MAX: usize = 8;
+/// Calls of the model in one turn.
+const ROUNDS_MAX: u32 = 30;
+/// Seconds that a turn may take, waiting for people not counted.
+const ACTIVE_S_MAX: u32 = 30 * 60;
+/// What one turn may cost.
+const COST_MAX: Money = Money::from_micros(2_000_000);
+
+/// What a person says.
+#[derive(Debug, Clone)]
+pub struct Saying {
+    /// A fresh id for the turn.
+    pub turn: TurnId,
+    /// Who.
+    pub caller: Principal,
+    /// Where, and where the reply goes.
+    pub channel: Channel,
+    /// The words.
+    pub text: String,
+}
+
+/// A turn that is not over.
+#[derive(Debug)]
+pub(super) struct LiveTurn {
+    pub(super) record: TurnRecord,
+    pub(super) caller: Principal,
+    /// Calls after the one that is being served.
+    pub(super) calls: std::collections::VecDeque<Called>,
+    /// What the present run has said.
+    pub(super) output: HeadTail,
+    /// Seconds that it has not waited for people.
+    active_s: u32,
+    /// It was summarised because the model said that it is too long.
+    shortened: bool,
+}
+
+impl LiveTurn {
+    pub(super) fn new(record: TurnRecord, caller: Principal) -> Self {
+        Self {
+            record,
+            caller,
+            calls: std::collections::VecDeque::new(),
+            output: HeadTail::default(),
+            active_s: 0,
+            shortened: false,
+        }
+    }
+}
+
+impl Engine {
+    pub(super) fn said(&mut self, saying: Saying, step: &mut Step) {
+        let Saying { turn, caller, channel, text } = saying;
+        if self.turns.contains_key(&turn) || caller.trust < Trust::Limited {
+            return;
+        }
+        let person = caller.person.clone();
+        let record = TurnRecord {
+            turn: turn.clone(),
+            person: person.clone(),
+            channel,
+            asked_at: step.now,
+            text,
+            model: None,
+            state: TurnState::Queued,
+            rounds: 0,
+            retries: 0,
+            cost: Money::ZERO,
+        };
+        note(step, Some(&caller), "turn.asked", json!({ "turn": turn.as_str(), "bytes": record.text.len() }));
+        self.turns.insert(turn.clone(), LiveTurn::new(record, caller));
+        self.keep_turn(&turn, step);
+        let waiting = self.waiting.entry(person.clone()).or_default();
+        waiting.push_back(turn.clone());
+        if waiting.len() > WAITING_MAX {
+            waiting.pop_back();
+            let why = format!("{WAITING_MAX} of your messages wait already; `/stop` ends the one under way");
+            self.end_turn(&turn, TurnOutcome::Failed { why }, step);
+            return;
+        }
+        self.next_turn(&person, step);
+    }
+
+    /// Begins the person's next turn, if none is under way.
+    pub(super) fn next_turn(&mut self, person: &PersonId, step: &mut Step) {
+        while !self.talking.contains_key(person) {
+            let Some(turn) = self.waiting.get_mut(person).and_then(std::collections::VecDeque::pop_front) else {
+                self.waiting.remove(person);
+                return;
+            };
+            let Some(live) = self.turns.get(&turn) else { continue };
+            let text = live.record.text.clone();
+            self.talking.insert(person.clone(), turn.clone());
+            self.remember(&turn, Body::Person { text }, step);
+            self.think(&turn, step);
+        }
+    }
+
+    /// Calls the model with the conversation as it stands, or ends the turn with the reason why not.
+    pub(super) fn think(&mut self, turn: &TurnId, step: &mut Step) {
+        let Some(model) = self.model.clone() else {
+            let why = "no model is set, so I cannot think; everything else works.\n\
+                       hint: `castoff setup`, or `castoff config --model ollama/NAME` (local) or `anthropic/NAME` with \
+                       `castoff config --api-key`; `/run COMMAND` runs a command without a model"
+                .to_owned();
+            return self.end_turn(turn, TurnOutcome::Failed { why }, step);
+        };
+        let Some(live) = self.turns.get(turn) else { return };
+        if let Some(why) = over_limit(&live.record) {
+            return self.end_turn(turn, TurnOutcome::Failed { why }, step);
+        }
+        let (system, tools) = self.place(&live.caller, step.now);
+        let size = Size::of(model.context_tokens, &system, &tools);
+        let person = live.record.person.clone();
+        let conversation = self.conversations.entry(person).or_default();
+        if conversation.bytes > size.crowded_bytes
+            && let Some(older) = context::older_part(&conversation.messages, turn, size.summary_bytes)
+        {
+            return self.summarise(turn, older, step);
+        }
+        let request = ModelRequest {
+            call: CallId::derived(turn.as_str(), &format!("call {}.{}", live.record.rounds, live.record.retries)),
+            turn: turn.clone(),
+            person: live.record.person.clone(),
+            model: model.name,
+            system,
+            messages: context::prompt(&conversation.messages, size.room_bytes),
+            tools,
+            output_tokens_max: size.output_tokens,
+        };
+        self.call_model(turn, request, false, step);
+    }
+
+    /// Reserves the worst case and calls the model; a turn that has no money ends with the reason.
+    pub(super) fn call_model(&mut self, turn: &TurnId, mut request: ModelRequest, summary: bool, step: &mut Step) {
+        let need = Need {
+            call: request.call.clone(),
+            turn,
+            person: &request.person,
+            model: &request.model,
+            background: summary,
+            prompt_tokens_max: context::tokens_max(&request),
+            output_tokens_wanted: request.output_tokens_max,
+        };
+        let reserved = match self.budget.reserve(need, step.now) {
+            Ok(reserved) => reserved,
+            // What no summary can be paid for is left out of the prompt instead.
+            Err(_) if summary => return self.forget_older(turn, step),
+            Err(error) => return self.end_turn(turn, TurnOutcome::Failed { why: error.to_string() }, step),
+        };
+        request.output_tokens_max = reserved.output_tokens_max;
+        let Some(live) = self.turns.get_mut(turn) else { return };
+        live.record.model = Some(request.model.clone());
+        live.record.rounds += 1;
+        live.record.cost = live.record.cost.plus(reserved.entry.reserved);
+        let call = request.call.clone();
+        live.record.state = if summary { TurnState::Summarising { call } } else { TurnState::Thinking { call } };
+        let detail = json!({
+            "turn": turn.as_str(), "call": request.call.as_str(), "model": request.model.to_string(),
+            "reserved_micros": reserved.entry.reserved.as_micros(), "messages": request.messages.len(),
+        });
+        note(step, Some(&live.caller), "model.called", detail);
+        step.records.push(Record::Ledger(Box::new(reserved.entry)));
+        self.in_flight.insert(request.call.clone(), turn.clone());
+        self.keep_turn(turn, step);
+        step.effects.push(Effect::CallModel(Box::new(request)));
+    }
+
+    /// Books what a call cost. Returns its turn, when that still waits for it.
+    fn settle(
+        &mut self,
+        call: &CallId,
+        usage: Option<&crate::domain::model::TokenUsage>,
+        may_cost: bool,
+        step: &mut Step,
+    ) -> Option<TurnId> {
+        let turn = self.in_flight.remove(call)?;
+        if let Some(Settled { entry, beyond, alerts }) = self.budget.settle(call, usage, may_cost) {
+            let paid = entry.settled.unwrap_or(entry.reserved);
+            let detail = json!({
+                "turn": turn.as_str(), "call": call.as_str(), "paid_micros": paid.as_micros(),
+                "reserved_micros": entry.reserved.as_micros(), "beyond_micros": beyond.as_micros(), "usage": entry.usage,
+            });
+            note(step, None, "model.settled", detail);
+            if let Some(live) = self.turns.get_mut(&turn) {
+                live.record.cost = live.record.cost.minus(entry.reserved).plus(paid);
+            }
+            step.records.push(Record::Ledger(Box::new(entry)));
+            self.alert(&alerts, &turn, step);
+        }
+        let state = self.turns.get(&turn).map(|live| &live.record.state);
+        let waits = matches!(state,
+            Some(TurnState::Thinking { call: other } | TurnState::Summarising { call: other }) if other == call);
+        waits.then_some(turn)
+    }
+
+    pub(super) fn model_replied(&mut self, call: &CallId, reply: ModelReply, calls: Vec<Called>, step: &mut Step) {
+        let Some(turn) = self.settle(call, Some(&reply.usage), true, step) else { return };
+        let Some(live) = self.turns.get_mut(&turn) else { return };
+        if matches!(live.record.state, TurnState::Summarising { .. }) {
+            return self.summarised(&turn, reply.text, step);
+        }
+        let ModelReply { text, stop, .. } = reply;
+        live.calls = calls.into();
+        let body =
+            Body::Model { text: text.clone(), calls: live.calls.iter().map(|called| called.call.clone()).collect() };
+        let done = live.calls.is_empty();
+        if done && text.trim().is_empty() {
+            let why = match stop {
+                ModelStop::Refusal => "the model declined to answer this",
+                ModelStop::Length => "the model's answer was cut off before it said anything; try a shorter question",
+                ModelStop::End | ModelStop::Tools => "the model gave an empty answer; say it again, or in other words",
+            };
+            return self.end_turn(&turn, TurnOutcome::Failed { why: why.to_owned() }, step);
+        }
+        self.remember(&turn, body, step);
+        if !done {
+            return self.serve_next(&turn, step);
+        }
+        let text = match stop {
+            ModelStop::Length => format!("{text}\n\n(cut off here: the longest reply was reached)"),
+            ModelStop::End | ModelStop::Tools | ModelStop::Refusal => text,
+        };
+        self.end_turn(&turn, TurnOutcome::Replied { text }, step);
+    }
+
+    pub(super) fn model_failed(&mut self, call: &CallId, failure: ModelFailure, step: &mut Step) {
+        let Some(turn) = self.settle(call, failure.usage.as_ref(), failure.may_cost, step) else { return };
+        let Some(live) = self.turns.get_mut(&turn) else { return };
+        if matches!(live.record.state, TurnState::Summarising { .. }) {
+            return self.forget_older(&turn, step);
+        }
+        if failure.kind == FailureKind::TooLong && !live.shortened {
+            live.shortened = true;
+            return self.forget_older(&turn, step);
+        }
+        self.end_turn(&turn, TurnOutcome::Failed { why: failure.why }, step);
+    }
+
+    /// A person ends their turn (the owner anybody's).
+    pub(super) fn turn_stop_asked(&mut self, person: &PersonId, by: &Principal, step: &mut Step) {
+        if by.trust != Trust::Owner && by.person != *person {
+            return;
+        }
+        let Some(turn) = self.talking.get(person).cloned() else { return };
+        let Some(live) = self.turns.get(&turn) else { return };
+        note(step, Some(by), "turn.stop-asked", json!({ "turn": turn.as_str() }));
+        let state = live.record.state.clone();
+        self.end_turn(&turn, TurnOutcome::Stopped, step);
+        match state {
+            TurnState::Thinking { call } | TurnState::Summarising { call } => {
+                step.effects.push(Effect::CancelModel(call));
+            }
+            TurnState::Working { run, .. } => self.stop_run_of_turn(&run, by, step),
+            TurnState::Queued | TurnState::Done { .. } => {}
+        }
+    }
+
+    /// Ends a turn. Calls that were not served get a result, so that the conversation stays whole.
+    pub(super) fn end_turn(&mut self, turn: &TurnId, outcome: TurnOutcome, step: &mut Step) {
+        let Some(live) = self.turns.get(turn) else { return };
+        let person = live.record.person.clone();
+        let mut open = Vec::new();
+        if let TurnState::Working { call, run, .. } = &live.record.state {
+            open.push((call.clone(), Some(run.clone())));
+        }
+        open.extend(live.calls.iter().map(|called| (called.call.clone(), None)));
+        for (call, run) in open {
+            let text = "not done: the turn ended before this".to_owned();
+            self.remember(turn, Body::Tool { call: call.id, name: call.name, text, failed: true, run }, step);
+        }
+        match &outcome {
+            TurnOutcome::Replied { .. } => {}
+            TurnOutcome::Stopped => self.remember(turn, Body::Note { text: "stopped".to_owned() }, step),
+            TurnOutcome::Failed { why } => self.remember(turn, Body::Note { text: why.clone() }, step),
+        }
+        let Some(live) = self.turns.get_mut(turn) else { return };
+        let how = match &outcome {
+            TurnOutcome::Replied { .. } => "replied",
+            TurnOutcome::Stopped => "stopped",
+            TurnOutcome::Failed { .. } => "failed",
+        };
+        live.record.state = TurnState::Done { outcome };
+        let detail = json!({
+            "turn": turn.as_str(), "how": how, "rounds": live.record.rounds, "cost_micros": live.record.cost.as_micros(),
+        });
+        note(step, None, "turn.done", detail);
+        self.keep_turn(turn, step);
+        self.turns.remove(turn);
+        if self.talking.get(&person) == Some(turn) {
+            self.talking.remove(&person);
+            self.next_turn(&person, step);
+        }
+    }
+
+    /// Counts the time of turns that do not wait for a person, and ends those that take too long.
+    pub(super) fn tick_turns(&mut self, step: &mut Step) {
+        let mut late = Vec::new();
+        let runs = &self.runs;
+        for live in self.turns.values_mut() {
+            let waits = match &live.record.state {
+                TurnState::Working { run, .. } => runs.get(run).is_some_and(|run| super::serve::waits(&run.record)),
+                TurnState::Queued => true,
+                TurnState::Thinking { .. } | TurnState::Summarising { .. } | TurnState::Done { .. } => false,
+            };
+            live.active_s += u32::from(!waits);
+            if live.active_s > ACTIVE_S_MAX {
+                late.push((live.record.turn.clone(), live.record.state.clone(), live.caller.clone()));
+            }
+        }
+        for (turn, state, caller) in late {
+            let why = format!("it took longer than {} minutes", ACTIVE_S_MAX / 60);
+            self.end_turn(&turn, TurnOutcome::Failed { why }, step);
+            match state {
+                TurnState::Thinking { call } | TurnState::Summarising { call } => {
+                    step.effects.push(Effect::CancelModel(call));
+                }
+                TurnState::Working { run, .. } => self.stop_run_of_turn(&run, &caller, step),
+                TurnState::Queued | TurnState::Done { .. } => {}
+            }
+        }
+    }
+
+    /// Tells the owner that a cap is near.
+    pub(super) fn alert(&mut self, alerts: &[Alert], turn: &TurnId, step: &mut Step) {
+        for alert in alerts {
+            note(step, None, "budget.alert", json!({ "text": alert.to_string() }));
+            let owner = PersonId::owner();
+            self.say_to(&owner, turn, Body::Note { text: alert.to_string() }, step);
+            if let Some(chat) = self.chat_of(&owner) {
+                self.post(&owner, chat, PostSubject::Note(alert.to_string()), step);
+            }
+        }
+    }
+
+    pub(super) fn keep_turn(&self, turn: &TurnId, step: &mut Step) {
+        let Some(live) = self.turns.get(turn) else { return };
+        step.records.push(Record::Turn(Box::new(live.record.clone())));
+        step.effects.push(Effect::ShowTurn(Box::new(live.record.clone())));
+    }
+}
+
+/// Why a turn may not call the model once more; `None` when it may.
+fn over_limit(record: &TurnRecord) -> Option<String> {
+    if record.rounds >= ROUNDS_MAX {
+        return Some(format!("it took more than {ROUNDS_MAX} rounds; say `go on` if it should"));
+    }
+    (record.cost >= COST_MAX).then(|| format!("this turn has cost {}; say `go on` if it should go on", record.cost))
+}
+
+/// Adds an audit entry that is about no run.
+pub(super) fn note(step: &mut Step, by: Option<&Principal>, what: &'static str, detail: serde_json::Value) {
+    step.records.push(Record::Audit(AuditEntry {
+        at: step.now,
+        person: by.map(|by| by.person.clone()),
+        trust: by.map(|by| by.trust),
+        what,
+        run: None,
+        detail,
+    }));
+}

@@ -1,0 +1,122 @@
+//! Changes of settings: tried with whoever they are for before they are kept.
+
+use secrecy::{ExposeSecret as _, SecretString};
+
+use crate::domain::address::Reach;
+use crate::domain::model::ModelName;
+use crate::domain::record::SettingName;
+use crate::runtime::models::Models;
+use crate::runtime::telegram;
+
+/// What the owner wants changed.
+#[derive(Debug, Default)]
+pub struct Wish {
+    /// The model: `PROVIDER/NAME`; an empty text for none.
+    pub model: Option<String>,
+    /// A key for the provider of the model that is set, or is being set.
+    pub api_key: Option<SecretString>,
+    /// The token of a Telegram bot; empty for none.
+    pub telegram_token: Option<SecretString>,
+    /// The owner's Telegram id.
+    pub owner_telegram_id: Option<i64>,
+    /// What the model's provider may cost a day, in dollars.
+    pub daily_budget: Option<String>,
+}
+
+/// A wish that was tried.
+#[derive(Debug, Default)]
+pub struct Tried {
+    /// To be kept.
+    pub settings: Vec<(SettingName, Option<String>)>,
+    /// What was found out, a line each, for people.
+    pub said: Vec<String>,
+}
+
+impl Tried {
+    fn keep(&mut self, name: SettingName, value: Option<String>, said: String) {
+        self.settings.push((name, value));
+        self.said.push(said);
+    }
+}
+
+/// Tries a wish with those whom it is about.
+///
+/// # Errors
+/// Why it is not kept, and what helps, for people; nothing was changed then.
+pub async fn try_out(models: &Models, wish: Wish) -> Result<Tried, String> {
+    let Wish { model, api_key, telegram_token, owner_telegram_id, daily_budget } = wish;
+    let mut tried = Tried::default();
+    if model.as_deref() == Some("") {
+        let said = "no model is set now; everything but thinking works".to_owned();
+        tried.keep(SettingName::Model, None, said);
+    } else if model.is_some() || api_key.is_some() {
+        try_model(models, model.as_deref(), api_key, &mut tried).await?;
+    }
+    if let Some(token) = telegram_token {
+        if token.expose_secret().is_empty() {
+            tried.keep(SettingName::TelegramToken, None, "Telegram is off now".to_owned());
+        } else {
+            let name = telegram::name_of(models, &token).await?;
+            let said = format!("the bot is @{name}; its token is kept, sealed");
+            tried.keep(SettingName::TelegramToken, Some(token.expose_secret().to_owned()), said);
+        }
+    }
+    if let Some(id) = owner_telegram_id {
+        let said = format!("Telegram id {id} is the owner's");
+        tried.keep(SettingName::OwnerTelegramId, Some(id.to_string()), said);
+    }
+    if let Some(text) = daily_budget {
+        let amount = crate::config::dollars(&text).ok_or("write an amount in dollars, such as `$5.00`")?;
+        let chosen =
+            tried.settings.iter().find(|(name, _)| *name == SettingName::Model).and_then(|(_, value)| value.clone());
+        let provider = provider_of(models, chosen.as_deref())?;
+        let said = format!("`{provider}` may cost {amount} a day");
+        tried.keep(SettingName::DailyBudget { provider }, Some(amount.as_micros().to_string()), said);
+    }
+    Ok(tried)
+}
+
+fn provider_of(models: &Models, chosen: Option<&str>) -> Result<String, String> {
+    if let Some((provider, _)) = chosen.and_then(|name| name.split_once('/')) {
+        return Ok(provider.to_owned());
+    }
+    let model = models.chosen().map_err(|error| error.to_string())?;
+    model.map(|model| model.name.provider().to_owned()).ok_or_else(|| {
+        "no model is set, so nobody knows whose budget this is\nhint: `castoff config --model PROVIDER/NAME` first"
+            .to_owned()
+    })
+}
+
+async fn try_model(
+    models: &Models,
+    name: Option<&str>,
+    api_key: Option<SecretString>,
+    tried: &mut Tried,
+) -> Result<(), String> {
+    let name = match name {
+        Some(text) => ModelName::try_from(text.to_owned()).map_err(|error| error.to_string())?,
+        None => models.chosen().map_err(|error| error.to_string())?.map(|model| model.name).ok_or(
+            "no model is set, so nobody knows whose key this is\nhint: name it too: `castoff config --model \
+             anthropic/NAME --api-key`",
+        )?,
+    };
+    let provider = models.provider(&name, api_key.clone())?;
+    provider.check(name.name()).await.map_err(|failure| failure.why)?;
+    tried.keep(SettingName::Model, Some(name.to_string()), format!("{name} answers"));
+    if let Some(key) = api_key {
+        let setting = SettingName::ApiKey { provider: name.provider().to_owned() };
+        let said = format!("the key for `{}` is kept, sealed; one that was there before is gone", name.provider());
+        tried.keep(setting, Some(key.expose_secret().to_owned()), said);
+    }
+    if let Ok(found) = models.settings().provider_of(&name) {
+        tried.said.push(match found.base_url.reach() {
+            Reach::Machine | Reach::Private => "Nothing is sent to a cloud provider.".to_owned(),
+            Reach::Internet => format!(
+                "From now on what you write, what your commands print and what the assistant reads for you is sent to \
+                 {}; nothing else is. To stay on this machine: `castoff config --model ollama/NAME`",
+                found.base_url.as_str()
+            ),
+        });
+    }
+    Ok(())
+}

@@ -1,0 +1,462 @@
+//! Turns, on the engine alone: what each event leads to, and what a restart does to them.
+#![cfg(test)]
+#![expect(clippy::wildcard_enum_match_arm, reason = "a check names what it is about")]
+
+use std::path::Path;
+use std::sync::Arc;
+
+use castoff::config::load_policy;
+use castoff::domain::ids::{CallId, RunId, TurnId};
+use castoff::domain::model::{
+    FailureKind, ModelFailure, ModelMessage, ModelName, ModelReply, ModelRequest, ModelStop, TokenUsage, ToolCall,
+};
+use castoff::domain::money::LedgerEntry;
+use castoff::domain::plan::Image;
+use castoff::domain::principal::Principal;
+use castoff::domain::record::{Record, RunRecord, RunState};
+use castoff::domain::run::{Ending, RunEnd, Stream, Usage};
+use castoff::domain::time::Timestamp;
+use castoff::domain::turn::{Body, Channel, Message, TurnOutcome, TurnRecord, TurnState};
+use castoff::engine::{Called, Effect, Engine, Event, ModelInUse, Past, Saying};
+use castoff::policy::{ParsedTask, Policy};
+use castoff::protocol::runner::{FromRunner, IMAGES, Readiness, ToRunner};
+use castoff::tools;
+use serde_bytes::ByteBuf;
+use serde_json::json;
+
+const LIMITS: &str = "rate_limits: { anthropic: { daily_budget: \"$1.00\" } }\n";
+const PRICED: &str = "anthropic/claude-sonnet-4-5";
+const FREE: &str = "ollama/llama3.3";
+
+fn policy() -> Arc<Policy> {
+    let dir = tempfile::tempdir().unwrap();
+    let users = "owner: { name: Ann }\nusers: [{ id: bob, name: Bob, trust_level: trusted, local: [1001] }, \
+                 { id: lea, name: Lea, trust_level: limited, local: [1002] }]\n";
+    std::fs::write(dir.path().join("installation.yaml"), "uid: 1000\ngid: 1000\nhome: /home/user\n").unwrap();
+    std::fs::write(dir.path().join("users.yaml"), users).unwrap();
+    std::fs::write(dir.path().join("limits.yaml"), LIMITS).unwrap();
+    Arc::new(load_policy(dir.path(), Path::new("/srv/castoff")).unwrap())
+}
+
+fn read(call: ToolCall) -> Called {
+    let wanted = tools::read(&call).and_then(|task| ParsedTask::new(task).map_err(|error| error.to_string()));
+    Called { call, wanted }
+}
+
+/// An engine, and what was committed.
+struct World {
+    engine: Engine,
+    policy: Arc<Policy>,
+    now: Timestamp,
+    turns: Vec<TurnRecord>,
+    runs: Vec<RunRecord>,
+    messages: Vec<Message>,
+    ledger: Vec<LedgerEntry>,
+    model: Option<ModelInUse>,
+}
+
+impl World {
+    fn new(model: &str, context_tokens: u64) -> Self {
+        let policy = policy();
+        let engine = Engine::new(Arc::clone(&policy), tools::specs());
+        let name = ModelName::try_from(model.to_owned()).unwrap();
+        let mut world = Self {
+            engine,
+            policy,
+            now: Timestamp::from_ms(1_800_000_000_000),
+            turns: Vec::new(),
+            runs: Vec::new(),
+            messages: Vec::new(),
+            ledger: Vec::new(),
+            model: Some(ModelInUse { name, context_tokens }),
+        };
+        world.step(Event::ModelChosen(world.model.clone()));
+        let images = IMAGES.map(|name| Image { name: name.to_owned(), id: format!("sha256:{name}") });
+        world.step(Event::Runner(FromRunner::Ready(Readiness { images: images.to_vec(), ..Readiness::default() })));
+        world
+    }
+
+    fn person(&self, name: &str) -> Principal {
+        self.policy.principal(name).unwrap()
+    }
+
+    fn step(&mut self, event: Event) -> Vec<Effect> {
+        self.now = self.now.plus_ms(1);
+        let step = self.engine.step(event, self.now);
+        self.commit(&step.records);
+        step.effects
+    }
+
+    fn commit(&mut self, records: &[Record]) {
+        let changes = records.iter().any(|record| !matches!(record, Record::Audit(_) | Record::Output(_)));
+        let audited = records.iter().any(|record| matches!(record, Record::Audit(_)));
+        assert!(audited || !changes, "a change without an audit entry: {records:?}");
+        for record in records {
+            match record.clone() {
+                Record::Turn(turn) => replace(&mut self.turns, *turn, |one| one.turn.to_string()),
+                Record::Run(run) => replace(&mut self.runs, *run, |one| one.run.to_string()),
+                Record::Ledger(entry) => replace(&mut self.ledger, *entry, |one| one.call.to_string()),
+                Record::Message(message) => self.messages.push(message),
+                _ => {}
+            }
+        }
+    }
+
+    fn say(&mut self, who: &str, text: &str) -> (TurnId, Vec<Effect>) {
+        let turn = TurnId::derived("test", &format!("{} {}", self.turns.len(), who));
+        let saying =
+            Saying { turn: turn.clone(), caller: self.person(who), channel: Channel::Terminal, text: text.to_owned() };
+        (turn, self.step(Event::Said(saying)))
+    }
+
+    fn reply(&mut self, call: &CallId, text: &str, calls: Vec<ToolCall>) -> Vec<Effect> {
+        let stop = if calls.is_empty() { ModelStop::End } else { ModelStop::Tools };
+        let usage = TokenUsage { input: 100, output: 10, ..TokenUsage::default() };
+        let reply = ModelReply { text: text.to_owned(), calls: calls.clone(), stop, usage };
+        let calls = calls.into_iter().map(read).collect();
+        self.step(Event::ModelReplied { call: call.clone(), reply: Box::new(reply), calls })
+    }
+
+    /// The core is killed and starts again from what was committed.
+    fn crash(&mut self) -> Vec<Effect> {
+        let open = |run: &&RunRecord| !matches!(run.state, RunState::Done { .. } | RunState::Refused { .. });
+        let people = ["owner", "bob"].map(|name| self.person(name).person);
+        let of = |person: &castoff::domain::ids::PersonId| {
+            self.messages.iter().filter(|message| message.person == *person).cloned().collect::<Vec<_>>()
+        };
+        let past = Past {
+            runs: self.runs.iter().filter(open).cloned().collect(),
+            approvals: Vec::new(),
+            turns: self.turns.iter().filter(|turn| !matches!(turn.state, TurnState::Done { .. })).cloned().collect(),
+            conversations: people.into_iter().map(|person| (person.clone(), of(&person))).collect(),
+            posts: Vec::new(),
+            ledger: self.ledger.clone(),
+            input: &|_| None,
+            read: &read,
+            model: self.model.clone(),
+            daily_budgets: Vec::new(),
+        };
+        let (engine, mut step) = Engine::recover(Arc::clone(&self.policy), tools::specs(), past, self.now);
+        self.engine = engine;
+        // The core adds its own entry to the first transaction.
+        step.records.retain(|record| !matches!(record, Record::Audit(_)));
+        for record in step.records {
+            match record {
+                Record::Turn(turn) => replace(&mut self.turns, *turn, |one| one.turn.to_string()),
+                Record::Run(run) => replace(&mut self.runs, *run, |one| one.run.to_string()),
+                Record::Ledger(entry) => replace(&mut self.ledger, *entry, |one| one.call.to_string()),
+                Record::Message(message) => self.messages.push(message),
+                _ => {}
+            }
+        }
+        step.effects
+    }
+
+    fn outcome(&self, turn: &TurnId) -> TurnOutcome {
+        match &self.turns.iter().find(|one| one.turn == *turn).unwrap().state {
+            TurnState::Done { outcome } => outcome.clone(),
+            other => panic!("it is not over: {other:?}"),
+        }
+    }
+
+    /// Plays the runner for the one run that is being planned: it prints `output` and ends with `code`.
+    fn run_it(&mut self, effects: &[Effect], output: &str, code: u8) -> Vec<Effect> {
+        let run = surveyed(effects).expect("a run is being planned");
+        let event = FromRunner::Surveyed { run: run.clone(), covers: Vec::new(), unusable: Vec::new() };
+        let effects = self.step(Event::Runner(event));
+        assert!(effects.iter().any(|effect| matches!(effect, Effect::Run { .. })), "{effects:?}");
+        let bytes = ByteBuf::from(output.as_bytes().to_vec());
+        self.step(Event::Runner(FromRunner::Output { run: run.clone(), stream: Stream::Stdout, bytes }));
+        let end = RunEnd {
+            ending: Ending::Exited { code },
+            started: self.now,
+            ended: self.now,
+            enforced: None,
+            usage: Usage::default(),
+            changes: Vec::new(),
+        };
+        self.step(Event::Runner(FromRunner::Ended { run, end: Box::new(end) }))
+    }
+}
+
+fn replace<T>(all: &mut Vec<T>, one: T, id: impl Fn(&T) -> String) {
+    match all.iter_mut().find(|other| id(other) == id(&one)) {
+        Some(other) => *other = one,
+        None => all.push(one),
+    }
+}
+
+fn called(effects: &[Effect]) -> &ModelRequest {
+    let mut calls =
+        effects.iter().filter_map(|effect| if let Effect::CallModel(call) = effect { Some(call) } else { None });
+    let call = calls.next().unwrap_or_else(|| panic!("no model is called: {effects:?}"));
+    assert!(calls.next().is_none(), "one call at a time");
+    call
+}
+
+fn calls_model(effects: &[Effect]) -> bool {
+    effects.iter().any(|effect| matches!(effect, Effect::CallModel(_)))
+}
+
+fn surveyed(effects: &[Effect]) -> Option<RunId> {
+    effects.iter().find_map(|effect| match effect {
+        Effect::Tell(ToRunner::Survey { run, .. }) => Some(run.clone()),
+        _ => None,
+    })
+}
+
+fn exec(id: &str, command: &str) -> ToolCall {
+    ToolCall { id: id.to_owned(), name: "exec".to_owned(), arguments: json!({ "command": command }) }
+}
+
+fn results(request: &ModelRequest) -> Vec<(String, bool)> {
+    let tool = |message: &ModelMessage| match message {
+        ModelMessage::Tool { text, failed, .. } => Some((text.clone(), *failed)),
+        _ => None,
+    };
+    request.messages.iter().filter_map(tool).collect()
+}
+
+#[test]
+fn a_message_becomes_a_call_and_its_reply_ends_the_turn() {
+    let mut world = World::new(PRICED, 200_000);
+    let (turn, effects) = world.say("owner", "hello");
+    let request = called(&effects).clone();
+    assert_eq!(request.messages, [ModelMessage::Person("hello".to_owned())]);
+    assert!(request.system.contains("Ann") && request.system.contains("/srv/castoff/people/owner"));
+    assert_eq!(request.tools.len(), tools::specs().len());
+    let reserved = world.ledger[0].clone();
+    assert_eq!((reserved.settled, &reserved.call), (None, &request.call), "reserved with the call");
+    let effects = world.reply(&request.call, "hi Ann", Vec::new());
+    assert!(!calls_model(&effects));
+    assert_eq!(world.outcome(&turn), TurnOutcome::Replied { text: "hi Ann".to_owned() });
+    let paid = world.ledger[0].settled.unwrap();
+    assert!(paid < reserved.reserved && paid.as_micros() > 0, "{paid} of {}", reserved.reserved);
+    assert_eq!(world.turns[0].cost, paid);
+    // The next turn knows what was said.
+    let (_, effects) = world.say("owner", "and now?");
+    assert_eq!(called(&effects).messages.len(), 3);
+}
+
+#[test]
+fn tool_calls_run_one_after_the_other_and_go_back_to_the_model() {
+    let mut world = World::new(FREE, 32_768);
+    let (turn, effects) = world.say("owner", "what is there?");
+    let call = called(&effects).call.clone();
+    let effects = world.reply(&call, "I look.", vec![exec("1", "ls"), exec("2", "nmap localhost"), exec("3", "pwd")]);
+    assert!(!calls_model(&effects), "not before all calls are served");
+    let effects = world.run_it(&effects, "a.txt\n", 0);
+    // The second is refused at once, and the third is planned.
+    let effects = world.run_it(&effects, "/home\n", 0);
+    let request = called(&effects).clone();
+    let results = results(&request);
+    assert_eq!(results[0], ("exit code 0\na.txt".to_owned(), false));
+    assert!(results[1].0.starts_with("not run:") && results[1].0.contains("nmap") && results[1].1, "{results:?}");
+    assert_eq!(results[2], ("exit code 0\n/home".to_owned(), false));
+    world.reply(&request.call, "a.txt", Vec::new());
+    assert_eq!(world.outcome(&turn), TurnOutcome::Replied { text: "a.txt".to_owned() });
+    assert!(world.runs.iter().all(|run| run.turn == turn));
+}
+
+#[test]
+fn a_call_that_is_none_is_answered_with_what_is() {
+    let mut world = World::new(FREE, 32_768);
+    let (_, effects) = world.say("owner", "go");
+    let call = called(&effects).call.clone();
+    let bad = |name: &str, arguments| ToolCall { id: name.to_owned(), name: name.to_owned(), arguments };
+    let calls = vec![
+        bad("rm_everything", json!({})),
+        bad("exec", json!({ "command": "ls", "as_root": true })),
+        bad("exec", json!("{\"command\": \"l")),
+        bad("exec", json!({ "command": 7 })),
+    ];
+    let effects = world.reply(&call, "", calls);
+    let results = results(called(&effects));
+    assert_eq!(results.len(), 4);
+    assert!(results.iter().all(|(text, failed)| *failed && text.starts_with("not done:")), "{results:?}");
+    assert!(results[0].0.contains("There is: exec"), "{results:?}");
+    assert!(results[1].0.contains("as_root"), "{results:?}");
+    assert!(world.runs.is_empty(), "nothing ran");
+}
+
+#[test]
+fn people_who_may_run_nothing_are_offered_no_tools() {
+    let mut world = World::new(FREE, 32_768);
+    let (_, effects) = world.say("lea", "run ls");
+    let request = called(&effects).clone();
+    assert!(request.tools.is_empty() && request.system.contains("no tools"));
+    // A model that calls one all the same is refused.
+    let effects = world.reply(&request.call, "", vec![exec("1", "ls")]);
+    let results = results(called(&effects));
+    assert!(results[0].1 && results[0].0.contains("limited"), "{results:?}");
+}
+
+#[test]
+fn a_second_message_waits_for_the_first_and_other_people_do_not() {
+    let mut world = World::new(FREE, 32_768);
+    let (first, effects) = world.say("owner", "one");
+    let call = called(&effects).call.clone();
+    let (second, effects) = world.say("owner", "two");
+    assert!(!calls_model(&effects));
+    let (_, effects) = world.say("bob", "hello");
+    let bobs = called(&effects).clone();
+    assert_eq!(bobs.messages.len(), 1, "he sees nothing of hers");
+    let effects = world.reply(&call, "done", Vec::new());
+    assert!(matches!(world.outcome(&first), TurnOutcome::Replied { .. }));
+    assert_eq!(called(&effects).turn, second);
+    assert_eq!(called(&effects).messages.len(), 3);
+}
+
+#[test]
+fn a_stopped_turn_breaks_its_call_off_and_a_late_reply_is_only_paid() {
+    let mut world = World::new(PRICED, 200_000);
+    let (turn, effects) = world.say("owner", "think long");
+    let call = called(&effects).call.clone();
+    let owner = world.person("owner");
+    let effects = world.step(Event::TurnStopAsked { person: owner.person.clone(), by: owner });
+    assert!(effects.iter().any(|effect| matches!(effect, Effect::CancelModel(other) if *other == call)));
+    assert_eq!(world.outcome(&turn), TurnOutcome::Stopped);
+    assert!(world.ledger[0].settled.is_none(), "nobody knows yet what it cost");
+    let effects = world.reply(&call, "late", vec![exec("1", "ls")]);
+    assert!(effects.iter().all(|effect| !matches!(effect, Effect::Tell(_) | Effect::CallModel(_))), "{effects:?}");
+    assert!(world.ledger[0].settled.is_some());
+    assert!(world.reply(&call, "twice", Vec::new()).is_empty(), "a doubled event does nothing");
+    // Nobody but the owner stops another's turn.
+    let (bobs, _) = world.say("owner", "again");
+    let bob = world.person("bob");
+    let owner = world.person("owner").person;
+    world.step(Event::TurnStopAsked { person: owner, by: bob });
+    assert!(!matches!(world.turns.iter().find(|one| one.turn == bobs).unwrap().state, TurnState::Done { .. }));
+}
+
+#[test]
+fn stopping_while_a_command_runs_stops_it_and_leaves_the_conversation_whole() {
+    let mut world = World::new(FREE, 32_768);
+    let (turn, effects) = world.say("owner", "go");
+    let call = called(&effects).call.clone();
+    let effects = world.reply(&call, "", vec![exec("1", "sleep 100"), exec("2", "ls")]);
+    let run = surveyed(&effects).unwrap();
+    world.step(Event::Runner(FromRunner::Surveyed { run: run.clone(), covers: Vec::new(), unusable: Vec::new() }));
+    let owner = world.person("owner");
+    let effects = world.step(Event::TurnStopAsked { person: owner.person.clone(), by: owner });
+    assert!(
+        effects.iter().any(|effect| matches!(effect, Effect::Tell(ToRunner::Stop { run: other, .. }) if *other == run))
+    );
+    assert_eq!(world.outcome(&turn), TurnOutcome::Stopped);
+    let (_, effects) = world.say("owner", "and?");
+    let results = results(called(&effects));
+    assert_eq!(results.len(), 2, "both calls have a result");
+    assert!(results.iter().all(|(text, failed)| *failed && text.contains("the turn ended")));
+}
+
+#[test]
+fn a_budget_that_is_spent_ends_the_turn_with_the_reason() {
+    let mut world = World::new(PRICED, 200_000);
+    let mut spent = 0;
+    let outcome = loop {
+        let (turn, effects) = world.say("owner", &"x".repeat(60_000));
+        if !calls_model(&effects) {
+            break world.outcome(&turn);
+        }
+        let call = called(&effects).call.clone();
+        // The provider never says what it counted: all that was reserved is booked.
+        let failure = ModelFailure {
+            kind: FailureKind::Broken,
+            why: "the stream broke off".to_owned(),
+            may_cost: true,
+            usage: None,
+        };
+        world.step(Event::ModelFailed { call, failure });
+        spent = world.ledger.iter().map(|entry| entry.settled.unwrap().as_micros()).sum();
+        assert!(spent <= 1_000_000, "{spent}");
+    };
+    let TurnOutcome::Failed { why } = outcome else { panic!("{outcome:?}") };
+    assert!(why.contains("daily_budget") || why.contains("day"), "{why}");
+    assert!(spent > 500_000, "it was refused far below the cap: {spent}");
+}
+
+#[test]
+fn a_call_that_a_crash_cut_off_is_booked_and_made_once_more() {
+    let mut world = World::new(PRICED, 200_000);
+    let (turn, effects) = world.say("owner", "hello");
+    let first = called(&effects).call.clone();
+    let effects = world.crash();
+    let second = called(&effects).call.clone();
+    assert_ne!(first, second);
+    assert_eq!(world.ledger[0].settled, Some(world.ledger[0].reserved), "the first is booked");
+    assert!(world.reply(&first, "from before", Vec::new()).is_empty(), "its answer comes too late");
+    assert!(!calls_model(&world.crash()), "not a third time");
+    let TurnOutcome::Failed { why } = world.outcome(&turn) else { panic!("it ended otherwise") };
+    assert!(why.contains("interrupted twice"), "{why}");
+    assert_eq!(world.ledger.iter().filter(|entry| entry.settled.is_none()).count(), 0);
+}
+
+#[test]
+fn a_turn_whose_command_a_crash_cut_off_goes_on_with_that() {
+    let mut world = World::new(FREE, 32_768);
+    let (turn, effects) = world.say("owner", "go");
+    let call = called(&effects).call.clone();
+    let effects = world.reply(&call, "", vec![exec("1", "ls"), exec("2", "pwd")]);
+    surveyed(&effects).unwrap();
+    world.crash();
+    // The planned run is refused, and the next call is being planned; once the runner is back it can run.
+    let images = IMAGES.map(|name| Image { name: name.to_owned(), id: format!("sha256:{name}") });
+    world.step(Event::Runner(FromRunner::Ready(Readiness { images: images.to_vec(), ..Readiness::default() })));
+    let text: Vec<String> = world
+        .messages
+        .iter()
+        .filter_map(|message| if let Body::Tool { text, .. } = &message.body { Some(text.clone()) } else { None })
+        .collect();
+    assert!(text[0].contains("Castoff stopped before it began"), "{text:?}");
+    let last = world.turns.iter().find(|one| one.turn == turn).unwrap();
+    assert!(!matches!(last.state, TurnState::Done { .. }), "{:?}", last.state);
+}
+
+#[test]
+fn a_turn_has_a_limit_of_rounds() {
+    let mut world = World::new(FREE, 200_000);
+    let (turn, mut effects) = world.say("owner", "loop");
+    let mut rounds = 0;
+    while calls_model(&effects) {
+        let call = called(&effects).call.clone();
+        effects = world.reply(&call, "", vec![exec("1", "nmap")]);
+        rounds += 1;
+        assert!(rounds < 100, "it never ends");
+    }
+    let TurnOutcome::Failed { why } = world.outcome(&turn) else { panic!("it ended otherwise") };
+    assert!(why.contains("rounds") && why.contains("go on"), "{why}");
+}
+
+#[test]
+fn a_crowded_conversation_is_summarised_and_keeps_its_originals() {
+    let mut world = World::new(FREE, 8192);
+    let mut summaries = 0;
+    for number in 0..40 {
+        let (_, mut effects) = world.say("owner", &format!("{number} {}", "word ".repeat(200)));
+        if called(&effects).tools.is_empty() {
+            summaries += 1;
+            let call = called(&effects).call.clone();
+            effects = world.reply(&call, "SUMMARY", Vec::new());
+        }
+        let request = called(&effects).clone();
+        let bytes: usize = request.messages.iter().map(|message| format!("{message:?}").len()).sum();
+        assert!(bytes < 8192 * 3, "{bytes} bytes at message {number}");
+        assert!(matches!(request.messages.first(), Some(ModelMessage::Person(_))));
+        if summaries > 0 {
+            assert!(format!("{:?}", request.messages[0]).contains("SUMMARY"));
+        }
+        world.reply(&request.call, "ok", Vec::new());
+    }
+    assert!(summaries > 0, "it never came to a summary");
+    let said = world.messages.iter().filter(|message| matches!(message.body, Body::Person { .. })).count();
+    assert_eq!(said, 40, "the originals are on record");
+}
+
+#[test]
+fn without_a_model_the_reply_says_so() {
+    let mut world = World::new(FREE, 32_768);
+    world.step(Event::ModelChosen(None));
+    let (turn, _) = world.say("owner", "hello");
+    let TurnOutcome::Failed { why } = world.outcome(&turn) else { panic!("it ended otherwise") };
+    assert!(why.contains("no model is set") && why.contains("castoff setup"), "{why}");
+}
