@@ -1,5 +1,5 @@
 # `make up` installs and starts Castoff, `make down` stops it, `make test` runs all tests, `make bench` compares a run with
-# a plain container. The work is in scripts/. Make itself ends with 2 when a script fails; the script's own code is on the
+# a plain container and measures turns. The work is in scripts/. Make itself ends with 2 when a script fails; the script's own code is on the
 # last line (77: root is needed).
 .PHONY: up down test bench
 

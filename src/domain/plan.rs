@@ -198,7 +198,8 @@ impl Fields {
                 self.text(new.as_str());
                 self.number((*all).into());
             }
-            FileRequest::List { path: _ } | FileRequest::Send { path: _ } => {}
+            // What is received is the plan's input, which has its digest.
+            FileRequest::List { path: _ } | FileRequest::Send { path: _ } | FileRequest::Receive { path: _ } => {}
         }
     }
 

@@ -78,6 +78,12 @@ pub enum FileRequest {
         /// The file.
         path: FilePath,
     },
+    /// Puts standard input into a new file: what a person sent. One that is there stays as it is, and the
+    /// new one gets a number.
+    Receive {
+        /// The file; directories that are missing are made.
+        path: FilePath,
+    },
 }
 
 /// Why a text is no part of a request. Bad input, never a question to a person.
@@ -246,6 +252,7 @@ impl fmt::Display for FileRequest {
             Self::Write { .. } => write!(f, "write {path}"),
             Self::Edit { .. } => write!(f, "edit {path}"),
             Self::Send { .. } => write!(f, "send {path}"),
+            Self::Receive { .. } => write!(f, "receive {path}"),
         }
     }
 }
@@ -259,7 +266,8 @@ impl FileRequest {
             | Self::Search { path, .. }
             | Self::Write { path, .. }
             | Self::Edit { path, .. }
-            | Self::Send { path } => path,
+            | Self::Send { path }
+            | Self::Receive { path } => path,
         }
     }
 
@@ -272,13 +280,14 @@ impl FileRequest {
             Self::Write { .. } => "write_file",
             Self::Edit { .. } => "edit_file",
             Self::Send { .. } => "send_file",
+            Self::Receive { .. } => "receive_file",
         }
     }
 
     /// Whether it changes the file.
     pub fn writes(&self) -> bool {
         match self {
-            Self::Write { .. } | Self::Edit { .. } => true,
+            Self::Write { .. } | Self::Edit { .. } | Self::Receive { .. } => true,
             Self::Read { .. } | Self::List { .. } | Self::Search { .. } | Self::Send { .. } => false,
         }
     }
@@ -291,7 +300,9 @@ impl FileRequest {
                 format!("{self}{from}{count}")
             }
             Self::Search { glob: Some(glob), .. } => format!("{self} in `{}`", visible(glob.as_str())),
-            Self::List { .. } | Self::Search { glob: None, .. } | Self::Send { .. } => self.to_string(),
+            Self::List { .. } | Self::Search { glob: None, .. } | Self::Send { .. } | Self::Receive { .. } => {
+                self.to_string()
+            }
             Self::Write { text, .. } => {
                 format!("{self} ({} bytes)\n{}", text.as_str().len(), marked("", text.as_str()))
             }

@@ -48,6 +48,14 @@ pub struct FreshIds {
     pub changes: ApprovalId,
 }
 
+impl FreshIds {
+    /// Those of a run whose id is known: its questions' follow from it.
+    pub fn of_run(run: RunId, turn: TurnId) -> Self {
+        let (plan, changes) = (ApprovalId::derived(run.as_str(), "plan"), ApprovalId::derived(run.as_str(), "changes"));
+        Self { run, turn, plan, changes }
+    }
+}
+
 /// Everything that can happen.
 #[derive(Debug)]
 pub enum Event {

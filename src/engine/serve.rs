@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 
 use super::{Ask, Engine, FreshIds, Step};
 use crate::domain::change::ChangeKind;
-use crate::domain::ids::{ApprovalId, RunId, TurnId};
+use crate::domain::ids::{RunId, TurnId};
 use crate::domain::model::ToolCall;
 use crate::domain::principal::{Principal, Trust};
 use crate::domain::record::{Outcome, Record, RunRecord, RunState};
@@ -81,12 +81,7 @@ impl Engine {
             live.record.state = TurnState::Working { run: run.clone(), call, rest };
             let caller = live.caller.clone();
             self.keep_turn(turn, step);
-            let ids = FreshIds {
-                plan: ApprovalId::derived(run.as_str(), "plan"),
-                changes: ApprovalId::derived(run.as_str(), "changes"),
-                turn: turn.clone(),
-                run,
-            };
+            let ids = FreshIds::of_run(run, turn.clone());
             // With the rights of the moment, which may be others than when the turn began.
             let rights = self
                 .policy

@@ -55,7 +55,10 @@ pub(super) fn work(request: Request) -> Result<(Command, Vec<u8>), String> {
         Work::File(file) => {
             let home = request.env.iter().find(|(name, _)| name == "HOME").map(|(_, home)| home.clone());
             let order = FileOrder { request: file, home, output_bytes: request.output_bytes };
-            let input = codec::encode(&order).map_err(|error| format!("the request cannot be passed on: {error}"))?;
+            let mut input =
+                codec::encode(&order).map_err(|error| format!("the request cannot be passed on: {error}"))?;
+            // What is received comes after the order.
+            input.extend(request.stdin.into_vec());
             (own(), input)
         }
     };

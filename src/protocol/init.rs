@@ -37,7 +37,7 @@ pub enum ToInit {
 pub struct Request {
     /// What is run.
     pub work: Work,
-    /// Standard input of a script; empty: it reads end of file.
+    /// Standard input of a script (empty: it reads end of file), or what a file request receives.
     pub stdin: ByteBuf,
     /// The whole environment.
     pub env: Vec<(String, String)>,
@@ -59,7 +59,8 @@ pub enum Work {
     File(FileRequest),
 }
 
-/// What the process that serves a file request is told on its standard input.
+/// What the process that serves a file request is told on its standard input; what it is to receive
+/// comes after it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FileOrder {
     /// The request.

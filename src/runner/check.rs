@@ -8,6 +8,7 @@ use std::path::{Component, Path};
 use crate::domain::ids::Digest;
 use crate::domain::limits::Limits;
 use crate::domain::plan::{Access, Cover, Image, Mount, Plan};
+use crate::domain::task::FileRequest;
 
 /// Most mounts of one plan.
 const MOUNTS_MAX: usize = 64;
@@ -84,8 +85,9 @@ pub(super) fn plan(plan: &Plan, permitted: &Digest, stdin: &[u8], allowed: &Allo
 
 fn input(plan: &Plan, stdin: &[u8]) -> Result<(), String> {
     let bytes = stdin.len() as u64;
-    if plan.task.file().is_some() && plan.stdin.is_some() {
-        return Err("a file request has no standard input".to_owned());
+    let receives = matches!(plan.task.file(), Some(FileRequest::Receive { .. }));
+    if plan.task.file().is_some() && plan.stdin.is_some() != receives {
+        return Err("a file request takes standard input if it receives a file, and only then".to_owned());
     }
     let fits = match &plan.stdin {
         None => stdin.is_empty(),

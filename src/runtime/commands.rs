@@ -162,12 +162,7 @@ async fn run(handle: &Handle, caller: &Principal, text: &str, (turn, chat): (Tur
         .map_err(|error| format!("parsing failed: {error}"))?
         .map_err(|error| error.to_string())?;
     let run = RunId::derived(turn.as_str(), "run");
-    let ids = FreshIds {
-        plan: crate::domain::ids::ApprovalId::derived(run.as_str(), "plan"),
-        changes: crate::domain::ids::ApprovalId::derived(run.as_str(), "changes"),
-        run: run.clone(),
-        turn,
-    };
+    let ids = FreshIds::of_run(run.clone(), turn);
     let (caller, rights) = (caller.clone(), caller.clone());
     let ask = Ask { ids, caller, rights, task, stdin: None, workdir: None, review: None, yes: false };
     send(handle, Event::AskedIn { chat, ask: Box::new(ask) }).await?;

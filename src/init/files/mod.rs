@@ -100,7 +100,8 @@ pub(super) fn main() -> ExitCode {
 
 /// Writes the answer; returns a remark about it, if there is one.
 fn serve(out: &mut impl Write) -> Result<Option<String>, FileError> {
-    let order: Option<FileOrder> = codec::read(&mut io::stdin().lock())?;
+    let mut input = io::stdin().lock();
+    let order: Option<FileOrder> = codec::read(&mut input)?;
     let order = order.ok_or(FrameError::Io(io::ErrorKind::UnexpectedEof.into()))?;
     let place = Place::new(order.request.path(), order.home.as_deref())?;
     match &order.request {
@@ -113,6 +114,7 @@ fn serve(out: &mut impl Write) -> Result<Option<String>, FileError> {
             write::edit(&place, &change, out)
         }
         FileRequest::Send { path: _ } => read::send(&place, order.output_bytes, out),
+        FileRequest::Receive { path: _ } => write::receive(&place, &mut input, out),
     }
 }
 

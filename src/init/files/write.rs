@@ -15,6 +15,11 @@ const LINKS_MAX: usize = 40;
 /// Names that are tried for the temporary file.
 const NAMES_MAX: usize = 16;
 
+/// Longest file that is received, in bytes.
+const RECEIVE_BYTES_MAX: u64 = 32 << 20;
+/// Files of one name, numbered.
+const NUMBERS_MAX: u32 = 100;
+
 /// What an edit does.
 #[derive(Debug)]
 pub(super) struct Change<'a> {
@@ -29,6 +34,42 @@ pub(super) fn write(place: &Place, text: &str, out: &mut impl Write) -> Result<O
     target.put(place, text.as_bytes())?;
     let what = if target.mode.is_some() { "replaced" } else { "new" };
     writeln!(out, "wrote `{}`: {} bytes, {what}", place.shown, text.len()).map_err(FileError::Answer)?;
+    Ok(None)
+}
+
+/// Makes a file of what comes; where one is already the new one gets a number.
+pub(super) fn receive(
+    place: &Place,
+    from: &mut impl io::Read,
+    out: &mut impl Write,
+) -> Result<Option<String>, FileError> {
+    let mut bytes = Vec::new();
+    from.take(RECEIVE_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(place.failed("receive"))?;
+    if bytes.len() as u64 > RECEIVE_BYTES_MAX {
+        let (path, most) = (place.shown.clone(), RECEIVE_BYTES_MAX);
+        return Err(FileError::TooLong { path, bytes: bytes.len() as u64, most, done: "received" });
+    }
+    let stem = place.path.file_stem().ok_or_else(|| FileError::NoName(place.shown.clone()))?.to_os_string();
+    let mut path = place.path.clone();
+    for number in 2..=NUMBERS_MAX {
+        if fs::symlink_metadata(&path).is_err() {
+            break;
+        }
+        let mut name = stem.clone();
+        name.push(format!("-{number}"));
+        if let Some(extension) = place.path.extension() {
+            name.push(".");
+            name.push(extension);
+        }
+        path = place.path.with_file_name(name);
+    }
+    let name = path.display().to_string();
+    let target = Target { path, mode: None };
+    if fs::symlink_metadata(&target.path).is_ok() {
+        return Err(place.failed("receive")(io::ErrorKind::AlreadyExists.into()));
+    }
+    target.put(place, &bytes)?;
+    writeln!(out, "received `{name}`: {} bytes", bytes.len()).map_err(FileError::Answer)?;
     Ok(None)
 }
 

@@ -6,13 +6,16 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use super::Bot;
-use crate::chat::telegram::{Incoming, Message, Outgoing, Press, TelegramError, What, cards};
+use crate::chat::telegram::{FileRef, Incoming, Message, Outgoing, Press, TelegramError, What, cards};
 use crate::domain::ids::{RunId, TurnId};
 use crate::domain::principal::{Principal, Trust};
-use crate::domain::record::{ApprovalState, SettingName};
+use crate::domain::record::{ApprovalState, Outcome, RunState, SettingName};
+use crate::domain::task::{FilePath, FileRequest};
 use crate::domain::turn::Channel;
-use crate::engine::{Event, Saying};
+use crate::engine::{Ask, Event, FreshIds, Saying};
+use crate::policy::ParsedTask;
 use crate::runtime::commands::{self, Answer};
+use crate::runtime::handle::News;
 
 /// How long one poll waits for an update.
 const POLL_S: u32 = 50;
@@ -22,6 +25,10 @@ const PAUSE_FIRST: Duration = Duration::from_secs(1);
 const PAUSE_MAX: Duration = Duration::from_secs(60);
 /// Strangers that are put on record one by one.
 const STRANGERS_MAX: usize = 1000;
+/// Longest file that is taken.
+const FILE_BYTES_MAX: u64 = 16 << 20;
+/// How long it may take until a file has landed.
+const RECEIVE_TIME_MAX: Duration = Duration::from_secs(60);
 /// Longest message of a person.
 const TEXT_BYTES_MAX: usize = 128 * 1024;
 
@@ -95,10 +102,19 @@ async fn message_of(bot: &Bot, person: Principal, update: i64, message: Message)
     if seen.is_some() {
         return;
     }
-    if !files.is_empty() || unread.is_some() {
-        let what = unread.unwrap_or("files");
-        say(bot, chat, &format!("{what} cannot be taken yet; write it as text")).await;
+    if let Some(what) = unread {
+        say(bot, chat, &format!("{what} cannot be taken; write it as text, or send it as a file")).await;
         return;
+    }
+    let mut text = text;
+    for (number, file) in files.iter().enumerate() {
+        match receive(bot, &person, (&turn, number, chat), file).await {
+            Ok(received) => text = format!("{text}\n\n[I sent you a file: {received}]"),
+            Err(why) => {
+                say(bot, chat, &format!("`{}` was not taken: {why}", file.name)).await;
+                return;
+            }
+        }
     }
     let text = text.trim().to_owned();
     if text.is_empty() {
@@ -125,6 +141,54 @@ async fn message_of(bot: &Bot, person: Principal, update: i64, message: Message)
     if let Err(error) = typed {
         tracing::debug!("typing was not shown: {error}");
     }
+}
+
+/// Puts a person's file into the inbox of their home, by a run like any other; returns what it is
+/// called there.
+async fn receive(
+    bot: &Bot,
+    person: &Principal,
+    (turn, number, chat): (&TurnId, usize, i64),
+    file: &FileRef,
+) -> Result<String, String> {
+    let most = bot.handle.view().policy.limits().stdin_bytes.min(FILE_BYTES_MAX);
+    let most = usize::try_from(most).unwrap_or(usize::MAX);
+    let bytes = bot.telegram.download(file, most).await.map_err(|error| error.to_string())?;
+    let path = FilePath::try_from(format!("inbox/{}", file.name)).map_err(|error| error.to_string())?;
+    let run = RunId::derived(turn.as_str(), &format!("file {number}"));
+    let ids = FreshIds::of_run(run.clone(), TurnId::derived(turn.as_str(), "files"));
+    let (caller, rights, task) = (person.clone(), person.clone(), ParsedTask::File(FileRequest::Receive { path }));
+    let ask = Ask { ids, caller, rights, task, stdin: Some(bytes), workdir: None, review: None, yes: false };
+    let mut news = bot.handle.watch(&run);
+    bot.send(Event::AskedIn { chat, ask: Box::new(ask) }).await;
+    let over = async {
+        while let Some(news) = news.recv().await {
+            let News::Record(record) = news else { continue };
+            match &record.state {
+                RunState::Refused { why } => return Err(why.clone()),
+                RunState::Done { changes: Outcome::Applied } => {
+                    let changes = record.end.iter().flat_map(|end| &end.changes).flat_map(|set| &set.changes);
+                    let path = changes.map(|change| change.path.clone()).find(|path| path.starts_with("inbox/"));
+                    return path.ok_or_else(|| "it is not in the inbox".to_owned());
+                }
+                RunState::Done { .. } | RunState::Held { .. } => {
+                    return Err("it did not land; /runs says more".to_owned());
+                }
+                RunState::Planning
+                | RunState::Asking { .. }
+                | RunState::Queued
+                | RunState::Running
+                | RunState::Applying
+                | RunState::Dropping
+                | RunState::Undoing => {}
+            }
+        }
+        Err("Castoff is shutting down".to_owned())
+    };
+    // One person's file must not keep everybody else waiting.
+    tokio::time::timeout(RECEIVE_TIME_MAX, over)
+        .await
+        .unwrap_or_else(|_| Err("it took too long; /runs says more".to_owned()))
 }
 
 async fn say(bot: &Bot, chat: i64, text: &str) {
