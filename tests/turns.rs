@@ -81,7 +81,7 @@ impl World {
     }
 
     fn step(&mut self, event: Event) -> Vec<Effect> {
-        self.now = self.now.plus_ms(1);
+        self.now = self.now.plus_ms(5_000);
         let step = self.engine.step(event, self.now);
         self.commit(&step.records);
         step.effects

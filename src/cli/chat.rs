@@ -48,7 +48,9 @@ pub(super) async fn chat(home: &Path, words: &[String], json: bool) -> anyhow::R
     let with = model.model.unwrap_or_else(|| "no model: `/run COMMAND` works, and `castoff setup` sets one".to_owned());
     say(&format!("Castoff ({with}). /help lists commands, Ctrl-D leaves."))?;
     let mut editor = rustyline::DefaultEditor::new()?;
-    for line in earlier(home).await? {
+    let messages: Vec<Message> = Client::connect(home).await?.get(&format!("/chat?limit={HISTORY}")).await?;
+    show_last(&messages)?;
+    for line in said(messages) {
         editor.add_history_entry(line)?;
     }
     loop {
@@ -96,14 +98,29 @@ fn input() -> anyhow::Result<String> {
     Ok(text)
 }
 
+/// Where the conversation stood: the caller's last words and what came after them, perhaps in Telegram.
+fn show_last(messages: &[Message]) -> anyhow::Result<()> {
+    let from = messages.iter().rposition(|message| matches!(message.body, Body::Person { .. })).unwrap_or_default();
+    let mut turn = Turn::default();
+    let manner = Manner { json: false, yes: false, watch: true };
+    for message in messages.iter().skip(from) {
+        match &message.body {
+            Body::Person { text } => note(&mut turn, manner, &format!("you> {}", printable(text)))?,
+            Body::Model { text, .. } if !text.trim().is_empty() => note(&mut turn, manner, &printable(text))?,
+            Body::Note { text } => note(&mut turn, manner, &format!("castoff: {text}"))?,
+            Body::Model { .. } | Body::Tool { .. } | Body::Summary { .. } => {}
+        }
+    }
+    Ok(())
+}
+
 /// What the caller said before, for the arrow keys.
-async fn earlier(home: &Path) -> anyhow::Result<Vec<String>> {
-    let messages: Vec<Message> = Client::connect(home).await?.get(&format!("/chat?limit={HISTORY}")).await?;
+fn said(messages: Vec<Message>) -> Vec<String> {
     let said = messages.into_iter().filter_map(|message| match message.body {
         Body::Person { text } => Some(text),
         Body::Model { .. } | Body::Tool { .. } | Body::Summary { .. } | Body::Note { .. } => None,
     });
-    Ok(said.filter(|text| !text.contains('\n')).collect())
+    said.filter(|text| !text.contains('\n')).collect()
 }
 
 async fn slash(home: &Path, line: &str) -> anyhow::Result<u8> {

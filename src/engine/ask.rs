@@ -2,6 +2,7 @@
 
 use serde_json::json;
 
+use super::pace;
 use super::plan::{self, Wishes};
 use super::{ASK_MS, Ask, Effect, Engine, Live, Pending, Permit, QUEUE_MAX, Step, audit, keep};
 use crate::domain::ids::{Digest, RunId};
@@ -61,7 +62,11 @@ impl Engine {
             "programs": live.decision.programs,
         });
         audit(step, Some(&live.caller), "run.asked", (&run, detail));
-        let why_not = self.why_not(&live);
+        let mut why_not = self.why_not(&live);
+        if why_not.is_none() && !self.ran_lately.may(&live.record.person, pace::RUNS, step.now) {
+            let why = format!("more than {} of your runs within an hour; wait a little", pace::RUNS.most);
+            why_not = Some(Obstacle::Refusal(why));
+        }
         self.runs.insert(run.clone(), live);
         match why_not {
             Some(Obstacle::Refusal(why)) => self.refuse(&run, why, step),

@@ -30,6 +30,7 @@ mod context;
 mod event;
 mod land;
 mod memory;
+mod pace;
 mod permit;
 mod place;
 pub mod plan;
@@ -65,6 +66,7 @@ pub use serve::Called;
 pub use turn::Saying;
 
 use memory::Conversation;
+use pace::Lately;
 use turn::LiveTurn;
 
 /// How long a question about a plan stays open.
@@ -149,6 +151,8 @@ pub struct Engine {
     owner_chat: Option<i64>,
     /// Runs that were asked for in a chat by themselves.
     run_chats: BTreeMap<RunId, i64>,
+    said_lately: Lately,
+    ran_lately: Lately,
     /// Daily budgets that the owner set outside the files.
     daily_budgets: BTreeMap<String, Money>,
 }
@@ -170,6 +174,8 @@ impl Engine {
             telegram: false,
             owner_chat: None,
             run_chats: BTreeMap::new(),
+            said_lately: Lately::default(),
+            ran_lately: Lately::default(),
             daily_budgets: BTreeMap::new(),
             policy,
             runner: None,

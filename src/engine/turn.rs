@@ -17,6 +17,7 @@ use serde_json::json;
 
 use super::budget::{Alert, Need, Settled};
 use super::context::{self, Size};
+use super::pace;
 use super::{Effect, Engine, Step};
 use crate::domain::ids::{CallId, PersonId, TurnId};
 use crate::domain::model::{FailureKind, ModelFailure, ModelReply, ModelRequest, ModelStop};
@@ -99,6 +100,10 @@ impl Engine {
         note(step, Some(&caller), "turn.asked", json!({ "turn": turn.as_str(), "bytes": record.text.len() }));
         self.turns.insert(turn.clone(), LiveTurn::new(record, caller));
         self.keep_turn(&turn, step);
+        if !self.said_lately.may(&person, pace::MESSAGES, step.now) {
+            let why = format!("more than {} messages within a minute; wait a little", pace::MESSAGES.most);
+            return self.end_turn(&turn, TurnOutcome::Failed { why }, step);
+        }
         let waiting = self.waiting.entry(person.clone()).or_default();
         waiting.push_back(turn.clone());
         if waiting.len() > WAITING_MAX {
