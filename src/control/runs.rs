@@ -119,7 +119,7 @@ fn line(handle: &Handle, caller: &Principal, news: News) -> Line {
         News::Declined(why) => Line::Declined(why),
         News::Turn(record) => Line::Turn(record),
         // Of posts, which nobody watches here.
-        News::Posted => Line::Progress(String::new()),
+        News::Posted(_) => Line::Progress(String::new()),
         News::Delta(Delta::Text(text)) => Line::Text(text),
         News::Delta(Delta::Tool(name)) => Line::Tool(name),
         News::Delta(Delta::Waiting(text)) => Line::Progress(text),

@@ -193,7 +193,12 @@ pub enum Effect {
     /// Show a turn as it now stands to those who watch it.
     ShowTurn(Box<TurnRecord>),
     /// A post as it now stands: one that waits is to be shown.
-    Post(Box<Post>),
+    Post {
+        /// The post.
+        post: Box<Post>,
+        /// What was reported of it, if that is why.
+        reported: Option<Posted>,
+    },
     /// Settings changed: look at them anew.
     SettingsChanged,
     /// Say why a person's wish about a run came to nothing.

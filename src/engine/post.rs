@@ -61,7 +61,7 @@ impl Engine {
         };
         note(step, None, text, json!({ "post": id.as_str() }));
         step.records.push(Record::Post(Box::new(post.clone())));
-        step.effects.push(Effect::Post(Box::new(post.clone())));
+        step.effects.push(Effect::Post { post: Box::new(post.clone()), reported: Some(what) });
         let over = matches!(post.state, PostState::Shown | PostState::Lost) && !self.may_change(id);
         if over {
             self.posts.remove(id);
@@ -92,7 +92,7 @@ impl Engine {
         });
         post.state = PostState::Waiting;
         step.records.push(Record::Post(Box::new(post.clone())));
-        step.effects.push(Effect::Post(Box::new(post.clone())));
+        step.effects.push(Effect::Post { post: Box::new(post.clone()), reported: None });
     }
 
     /// Where a person is reached.
@@ -187,7 +187,7 @@ impl Engine {
                 step.records.push(Record::Post(Box::new(post.clone())));
             }
             if post.state == PostState::Waiting {
-                step.effects.push(Effect::Post(Box::new(post.clone())));
+                step.effects.push(Effect::Post { post: Box::new(post.clone()), reported: None });
             }
             self.posts.insert(post.post.clone(), post);
         }

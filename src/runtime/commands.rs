@@ -256,7 +256,12 @@ pub async fn decided(handle: &Handle, run: &RunId, event: Event) -> Result<Answe
                 let text = format!("`{}`: {}\n{}", record.run, state(&record), left.join("\n"));
                 return Ok(Answer::Text(text.trim_end().to_owned()));
             }
-            News::Record(_) | News::Output(..) | News::Progress(_) | News::Turn(_) | News::Delta(_) | News::Posted => {}
+            News::Record(_)
+            | News::Output(..)
+            | News::Progress(_)
+            | News::Turn(_)
+            | News::Delta(_)
+            | News::Posted(_) => {}
         }
     }
     Err("Castoff is shutting down".to_owned())

@@ -185,8 +185,8 @@ impl Loop {
                     let turn = record.turn.clone();
                     self.handle.watchers.tell(turn.as_str(), &News::Turn(record));
                 }
-                Effect::Post(post) => {
-                    self.handle.watchers.tell(post.post.as_str(), &News::Posted);
+                Effect::Post { post, reported } => {
+                    self.handle.watchers.tell(post.post.as_str(), &News::Posted(reported));
                     if post.state == PostState::Waiting {
                         self.handle.posts.wake(post.post);
                     }

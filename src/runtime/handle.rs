@@ -12,6 +12,7 @@ use crate::domain::model::Delta;
 use crate::domain::record::RunRecord;
 use crate::domain::run::Stream;
 use crate::domain::turn::TurnRecord;
+use crate::engine::post::Posted;
 use crate::engine::{Budget, Event, ModelInUse};
 use crate::policy::Policy;
 use crate::protocol::runner::Readiness;
@@ -32,7 +33,7 @@ pub enum News {
     /// The turn as it now stands.
     Turn(Box<TurnRecord>),
     /// What became of the post is on record.
-    Posted,
+    Posted(Option<Posted>),
     /// A piece of the model's reply.
     Delta(Delta),
     /// A wish about the run came to nothing: why.

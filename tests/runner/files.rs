@@ -188,7 +188,7 @@ impl Desk {
                 | Effect::CallModel(_)
                 | Effect::CancelModel(_)
                 | Effect::ShowTurn(_)
-                | Effect::Post(_)
+                | Effect::Post { .. }
                 | Effect::SettingsChanged => {}
             }
         }

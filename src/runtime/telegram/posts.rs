@@ -21,6 +21,8 @@ use crate::runtime::handle::News;
 
 /// Pause between two edits of a draft: Telegram takes about one a second.
 const DRAFT_PAUSE: Duration = Duration::from_millis(1200);
+/// How long it may take until a report is on record.
+const REPORT_TIME_MAX: Duration = Duration::from_secs(30);
 /// First pause before another try; doubled each time.
 const RETRY_FIRST: Duration = Duration::from_secs(1);
 /// Longest pause before another try.
@@ -39,7 +41,7 @@ pub(super) async fn show(bot: Bot, wakes: &mut mpsc::UnboundedReceiver<PostId>, 
         let Some(post) = bot.post(&id).await else { continue };
         let worker = chats.entry(post.chat).or_insert_with(|| {
             let (sender, receiver) = mpsc::unbounded_channel();
-            let worker = Worker { bot: bot.clone(), drafts: HashMap::new(), tasks: TaskTracker::new() };
+            let worker = Worker { bot: bot.clone(), drafts: HashMap::new(), tasks: TaskTracker::new(), last: 0 };
             tasks.spawn(worker.run(receiver, stop.clone()));
             sender
         });
@@ -55,6 +57,8 @@ struct Worker {
     /// Turns whose message is being kept up to date.
     drafts: HashMap<PostId, (CancellationToken, tokio::task::JoinHandle<()>)>,
     tasks: TaskTracker,
+    /// The last message that was sent.
+    last: i32,
 }
 
 impl Worker {
@@ -75,7 +79,6 @@ impl Worker {
         let mut pause = RETRY_FIRST;
         loop {
             let Some(post) = self.bot.post(id).await.filter(|post| post.state == PostState::Waiting) else { return };
-            let shown = self.bot.render(&post).await;
             if let Some((cancel, task)) = self.drafts.remove(id) {
                 // Its last edit must not come after ours.
                 cancel.cancel();
@@ -84,6 +87,8 @@ impl Worker {
             if !self.bot.report(id, Posted::Taken).await {
                 return;
             }
+            // After it is taken: what changes from here on makes it wait again.
+            let shown = self.bot.render(&post).await;
             let (what, wait) = match self.deliver(&post, &shown).await {
                 Ok(message) => (Posted::Shown(message), None),
                 Err(error) => verdict(&post, &error, pause),
@@ -101,20 +106,35 @@ impl Worker {
     }
 
     /// Sends or edits; returns the first message.
-    async fn deliver(&self, post: &Post, shown: &[Outgoing]) -> Result<i32, SendError> {
+    async fn deliver(&mut self, post: &Post, shown: &[Outgoing]) -> Result<i32, SendError> {
         let mut shown = shown.iter().cloned();
         let Some(first) = shown.next() else { return Ok(post.message.unwrap_or_default()) };
         let first = if post.may_repeat { first.may_repeat() } else { first };
-        let telegram = &self.bot.telegram;
+        let telegram = Arc::clone(&self.bot.telegram);
+        let is_reply = match &post.subject {
+            PostSubject::Turn(turn) => self.bot.is_over(turn).await,
+            PostSubject::Approval(_) | PostSubject::Run(_) | PostSubject::Note(_) => false,
+        };
         let message = match post.message {
+            // A reply stands below the cards of its turn, where it is looked for.
+            Some(draft) if is_reply && self.last > draft => {
+                let message = telegram.send(post.chat, &first, None).await?;
+                if let Err(error) =
+                    telegram.edit(post.chat, draft, &Outgoing::text("<i>castoff: done, see below</i>".to_owned())).await
+                {
+                    tracing::debug!("a draft was not closed: {error}");
+                }
+                message
+            }
             Some(message) => {
                 telegram.edit(post.chat, message, &first).await?;
                 message
             }
             None => telegram.send(post.chat, &first, None).await?,
         };
+        self.last = self.last.max(message);
         for next in shown {
-            telegram.send(post.chat, &next, None).await?;
+            self.last = telegram.send(post.chat, &next, None).await?;
         }
         Ok(message)
     }
@@ -184,7 +204,7 @@ async fn draft(bot: Bot, chat: i64, message: i32, mut turn: TurnRecord, cancel: 
                     text.push_str(&more);
                     fresh = true;
                 }
-                Some(News::Delta(_) | News::Record(_) | News::Output(..) | News::Progress(_) | News::Declined(_) | News::Posted) => {}
+                Some(News::Delta(_) | News::Record(_) | News::Output(..) | News::Progress(_) | News::Declined(_) | News::Posted(_)) => {}
             }
         }
     }
@@ -201,13 +221,28 @@ impl Bot {
         self.read(move |store| store.turn(&turn)).await
     }
 
+    async fn is_over(&self, turn: &crate::domain::ids::TurnId) -> bool {
+        self.turn(turn).await.is_some_and(|record| matches!(record.state, TurnState::Done { .. }))
+    }
+
     /// Reports, and waits until that is on record; `false` when the core is shutting down.
     async fn report(&self, id: &PostId, what: Posted) -> bool {
         let mut news = self.handle.watch_post(id);
         if !self.handle.send(Event::Posted { post: id.clone(), what }).await {
             return false;
         }
-        news.recv().await.is_some()
+        let on_record = async {
+            while let Some(news) = news.recv().await {
+                if matches!(news, News::Posted(Some(reported)) if reported == what) {
+                    return true;
+                }
+            }
+            false
+        };
+        tokio::time::timeout(REPORT_TIME_MAX, on_record).await.unwrap_or_else(|_| {
+            tracing::error!("a post is not known any more: {id}");
+            false
+        })
     }
 
     /// The messages of a post, from what is on record now.
