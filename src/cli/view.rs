@@ -231,7 +231,7 @@ pub fn budget(view: &BudgetView) -> String {
     text.push_str(&format!("\ndays start anew at {}\nmonths start anew at {}\n", anew(false), anew(true)));
     for one in view.providers.iter().filter(|one| one.counted_beyond) {
         let name = &one.provider;
-        text.push_str(&format!("`{name}` counted more than its requests could hold: it is not called again today\n"));
+        text.push_str(&format!("`{name}` counted more than was reserved: not called again today\n"));
     }
     text
 }

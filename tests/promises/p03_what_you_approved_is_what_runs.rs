@@ -35,7 +35,7 @@ fn the_question_shows_the_whole_plan_and_the_container_carries_its_digest() {
 }
 
 fn reload(castoff: &Castoff, name: &str, text: &str) {
-    let loads = || castoff.log().matches("the policy was loaded again").count();
+    let loads = || castoff.log().matches("the configuration was loaded again").count();
     let before = loads();
     castoff.configure(name, text);
     crate::common::processes::kill(castoff.core_process().0, "HUP");
@@ -72,7 +72,9 @@ fn a_bad_policy_is_not_loaded_and_the_old_one_stays() {
     let castoff = Castoff::start(&[("tools.yaml", "exec:\n  allow: [\"echo\"]\n")]);
     castoff.configure("tools.yaml", "exec:\n  allow: [\n");
     crate::common::processes::kill(castoff.core_process().0, "HUP");
-    eventually("the refusal is logged", || castoff.log().contains("the old policy stays in force").then_some(()));
+    eventually("the refusal is logged", || {
+        castoff.log().contains("the old configuration stays in force").then_some(())
+    });
     assert!(castoff.log().contains("tools.yaml:"), "{}", castoff.log());
     // The runner reads the files itself, and trusts none that it cannot read.
     assert_ne!(castoff.run("factor 12").code, 0);
