@@ -106,6 +106,11 @@ fn from_the_first_message_to_the_reply_and_what_it_cost() {
     let told = place.asked().to_string();
     assert!(told.contains("exit code 0") && told.contains("A ") && told.contains("landed"), "{told}");
 
+    // The owner gives it more, which the files' cap does not stand against.
+    place.castoff.castoff(&["config", "--daily-budget", "2.50"]).ended(0);
+    let budget = place.castoff.castoff(&["budget"]).ended(0);
+    assert!(budget.stdout.contains("$2.50"), "{budget:?}");
+
     // The run of the turn is taken back like any other.
     let (_, rest) = answer.stderr.split_once("(r").unwrap();
     let run = format!("r{}", rest.split(')').next().unwrap());

@@ -88,9 +88,7 @@ async fn add_workspace(home: &Path, config: &Path, given: &Path) -> anyhow::Resu
         anyhow::bail!("`{text}` cannot be a workspace:\n{errors}");
     }
     Client::connect(home).await?.post::<()>("/reload", &json!({})).await?;
-    say(&format!(
-        "`{text}` is a workspace now: commands see a copy of it, and what they change lands after review rules"
-    ))
+    say(&format!("`{text}` is a workspace now: commands see a copy of it, and what they change lands by your rules"))
 }
 
 struct Asker {

@@ -218,6 +218,11 @@ mod tests {
         assert!(plan(&changed, &permitted, b"", &allowed).unwrap_err().contains("permitted"));
         assert_eq!(plan(&changed, &changed.digest(), b"", &allowed), Ok(()));
         changed.stdin = Some(crate::domain::plan::Input { bytes: 1, digest: Digest::of(b"x") });
-        assert!(plan(&changed, &changed.digest(), b"x", &allowed).unwrap_err().contains("no standard input"));
+        assert!(plan(&changed, &changed.digest(), b"x", &allowed).unwrap_err().contains("and only then"));
+        // What receives a file has input, and nothing else of these.
+        changed.task = Task::File(serde_json::from_str(r#"{"receive":{"path":"a"}}"#).unwrap());
+        assert_eq!(plan(&changed, &changed.digest(), b"x", &allowed), Ok(()));
+        changed.stdin = None;
+        assert!(plan(&changed, &changed.digest(), b"", &allowed).unwrap_err().contains("and only then"));
     }
 }

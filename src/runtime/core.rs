@@ -137,7 +137,7 @@ impl Loop {
                 records.extend(step.records);
                 effects.extend(step.effects);
             }
-            let spent = records.iter().any(|record| matches!(record, Record::Ledger(_)));
+            let spent = records.iter().any(|record| matches!(record, Record::Ledger(_) | Record::Setting { .. }));
             self.commit(records).await?;
             self.publish(spent);
             self.perform(effects);
