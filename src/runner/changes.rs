@@ -15,7 +15,7 @@ use crate::protocol::keeper::{FromKeeper, ToKeeper};
 pub(super) async fn read(runner: &Arc<Runner>, run: &RunId, claimed_ns: u64, workspaces: &[PathBuf]) -> Vec<ChangeSet> {
     let mut sets = Vec::new();
     for workspace in workspaces {
-        if !overlay::exists(runner, run, workspace) {
+        if !is_held(runner, run, workspace) {
             continue;
         }
         match read_one(runner, run, claimed_ns, workspace).await {
@@ -24,6 +24,8 @@ pub(super) async fn read(runner: &Arc<Runner>, run: &RunId, claimed_ns: u64, wor
                 runner.tracker.spawn(discard_empty(Arc::clone(runner), run.clone(), workspace.clone()));
             }
             Ok(set) => sets.push(set),
+            // Read twice at once, after a lost connection: the other found no changes, and it is gone.
+            Err(_) if !is_held(runner, run, workspace) => {}
             Err(why) => {
                 let refused = vec![Trouble { path: ".".to_owned(), why }];
                 sets.push(ChangeSet { workspace: workspace.clone(), changes: Vec::new(), refused });
