@@ -6,10 +6,10 @@ use axum::response::Response;
 use secrecy::SecretString;
 
 use super::runs::{random_turn, send, stream};
-use super::server::{Caller, Limit, Problem, read};
+use super::server::{Caller, Limit, Problem, owner_only, read};
 use super::wire::{ChatRequest, Line, ModelStatus, ModelsRequest, Pairing, SettingsRequest};
 use crate::domain::model::ModelName;
-use crate::domain::principal::{Principal, Trust};
+use crate::domain::principal::Trust;
 use crate::domain::turn::{Channel, Message, TurnState};
 use crate::engine::{BudgetView, Event, Saying};
 use crate::runtime::clock;
@@ -83,7 +83,7 @@ pub(super) async fn models(
     Caller(caller): Caller,
     Json(ModelsRequest { provider, api_key }): Json<ModelsRequest>,
 ) -> Result<Json<Vec<String>>, Problem> {
-    owner_only(&caller)?;
+    owner_only(&caller, "changes settings")?;
     let key = api_key.map(SecretString::from);
     // A list needs no model: any name will do.
     let name = ModelName::try_from(format!("{provider}/any")).map_err(|error| Problem::new(65, error.to_string()))?;
@@ -97,7 +97,7 @@ pub(super) async fn set(
     Caller(caller): Caller,
     Json(request): Json<SettingsRequest>,
 ) -> Result<Json<Vec<String>>, Problem> {
-    owner_only(&caller)?;
+    owner_only(&caller, "changes settings")?;
     if let Err(error) = handle.models().reload() {
         return Err(Problem::new(78, format!("{error:#}")));
     }
@@ -120,28 +120,19 @@ impl From<SettingsRequest> for Wish {
 
 /// Reads the configuration again; a bad one is refused, and the old one stays.
 pub(super) async fn reload(State(handle): State<Handle>, Caller(caller): Caller) -> Result<Json<()>, Problem> {
-    owner_only(&caller)?;
+    owner_only(&caller, "changes settings")?;
     handle.reload().await.map_err(|why| Problem::new(78, why))?;
     Ok(Json(()))
 }
 
 /// Makes a code; whoever sends it to the bot is the owner's Telegram account.
 pub(super) async fn pair(State(handle): State<Handle>, Caller(caller): Caller) -> Result<Json<Pairing>, Problem> {
-    owner_only(&caller)?;
+    owner_only(&caller, "changes settings")?;
     handle.desk().pair(&handle, caller).await.map(Json).map_err(|why| Problem::new(69, why))
 }
 
 /// Whether the code has come.
 pub(super) async fn paired(State(handle): State<Handle>, Caller(caller): Caller) -> Result<Json<Pairing>, Problem> {
-    owner_only(&caller)?;
+    owner_only(&caller, "changes settings")?;
     handle.desk().paired().map(Json).ok_or_else(|| Problem::new(66, "no code is waited for".to_owned()))
-}
-
-fn owner_only(caller: &Principal) -> Result<(), Problem> {
-    match caller.trust {
-        Trust::Owner => Ok(()),
-        Trust::Trusted | Trust::Limited | Trust::Blocked => {
-            Err(Problem::new(77, "only the owner changes settings".to_owned()))
-        }
-    }
 }

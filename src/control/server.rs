@@ -206,12 +206,9 @@ pub(super) struct Limit {
     pub(super) limit: Option<usize>,
 }
 
-fn owner_only(caller: &Principal) -> Result<(), Problem> {
-    if caller.trust == Trust::Owner {
-        Ok(())
-    } else {
-        Err(Problem::new(77, "only the owner reads the audit log".to_owned()))
-    }
+/// Refuses everybody but the owner; `what` is what only he does.
+pub(super) fn owner_only(caller: &Principal, what: &str) -> Result<(), Problem> {
+    if caller.trust == Trust::Owner { Ok(()) } else { Err(Problem::new(77, format!("only the owner {what}"))) }
 }
 
 async fn audit(
@@ -219,7 +216,7 @@ async fn audit(
     Caller(caller): Caller,
     Query(Limit { limit }): Query<Limit>,
 ) -> Result<Json<Vec<AuditLine>>, Problem> {
-    owner_only(&caller)?;
+    owner_only(&caller, "reads the audit log")?;
     let entries = read(&handle, move |store| store.audit_list(limit.unwrap_or(50))).await?;
     let lines = entries.into_iter().map(|entry| {
         let (run, detail) = entry.body.map_or((None, serde_json::Value::Null), |body| (body.run, body.detail));
@@ -240,7 +237,7 @@ async fn audit(
 }
 
 async fn verify(State(handle): State<Handle>, Caller(caller): Caller) -> Result<Json<Verified>, Problem> {
-    owner_only(&caller)?;
+    owner_only(&caller, "reads the audit log")?;
     Ok(Json(match read(&handle, |store| Ok(store.audit_verify())).await? {
         Ok(verified) => {
             Verified { intact: true, entries: verified.entries, head: Some(verified.head.to_string()), broken: None }

@@ -280,12 +280,7 @@ impl Engine {
         let task = crate::policy::ParsedTask::new(record.task.clone()).ok()?;
         let rights = known(&record.rights_of);
         let decision = self.policy.decide(&rights, &task);
-        let ids = FreshIds {
-            run: record.run.clone(),
-            turn: record.turn.clone(),
-            plan: derived(&record.run, b"plan"),
-            changes: derived(&record.run, b"changes"),
-        };
+        let ids = FreshIds::of_run(record.run.clone(), record.turn.clone());
         let caller = known(&record.person);
         Some(Live {
             ids,
@@ -299,14 +294,6 @@ impl Engine {
             record,
         })
     }
-}
-
-/// An approval id that belongs to this run alone, the same each time.
-pub(super) fn derived(run: &RunId, what: &[u8]) -> crate::domain::ids::ApprovalId {
-    let digest = Digest::of(&[run.as_str().as_bytes(), what].concat());
-    let mut bytes = [0; 11];
-    bytes.iter_mut().zip(digest.as_bytes()).for_each(|(to, from)| *to = *from);
-    crate::domain::ids::ApprovalId::from_random(bytes)
 }
 
 /// Adds landings of a further apply to those before it: a path that landed conflicts no more.

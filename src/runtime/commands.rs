@@ -1,10 +1,10 @@
 //! The `/`-commands of a chat: text in, text out.
 
+use crate::chat::telegram::cards;
 use crate::domain::ids::{RunId, TurnId};
 use crate::domain::money::Money;
 use crate::domain::principal::{Principal, Trust};
-use crate::domain::record::{Outcome, RunRecord, RunState};
-use crate::domain::run::Ending;
+use crate::domain::record::{RunRecord, RunState};
 use crate::domain::script::Script;
 use crate::engine::{Ask, BudgetView, Cap, Event, FreshIds};
 use crate::policy::{Parsed, ParsedTask};
@@ -179,7 +179,7 @@ async fn runs(handle: &Handle, caller: &Principal) -> Result<Answer, String> {
         .iter()
         .map(|run| {
             let title: String = run.task.title().chars().take(SCRIPT_SHOWN).collect();
-            format!("- `{}` {} – `{}`", run.run, state(run), title.replace('`', "'"))
+            format!("- `{}` {} – `{}`", run.run, cards::standing(run), title.replace('`', "'"))
         })
         .collect();
     Ok(Answer::Text(lines.join("\n")))
@@ -190,7 +190,7 @@ async fn log(handle: &Handle, caller: &Principal, id: &str) -> Result<Answer, St
     let run = record.run.clone();
     let pieces = read(handle, move |store| store.output(&run, 0)).await?;
     let bytes: Vec<u8> = pieces.into_iter().flat_map(|piece| piece.parts).flat_map(|(_, bytes)| bytes).collect();
-    let text = format!("`{}`: {}", record.run, state(&record));
+    let text = format!("`{}`: {}", record.run, cards::standing(&record));
     if bytes.is_empty() {
         return Ok(Answer::Text(format!("{text}, no output")));
     }
@@ -253,7 +253,7 @@ pub async fn decided(handle: &Handle, run: &RunId, event: Event) -> Result<Answe
                     .flat_map(|landing| &landing.conflicts)
                     .map(|conflict| format!("- not taken back: `{}`: {}", conflict.path, conflict.why))
                     .collect();
-                let text = format!("`{}`: {}\n{}", record.run, state(&record), left.join("\n"));
+                let text = format!("`{}`: {}\n{}", record.run, cards::standing(&record), left.join("\n"));
                 return Ok(Answer::Text(text.trim_end().to_owned()));
             }
             News::Record(_)
@@ -345,33 +345,4 @@ fn lines(view: &BudgetView) -> String {
         }
     }
     if text.is_empty() { "nothing was spent yet".to_owned() } else { text }
-}
-
-/// A run's state in a few words.
-fn state(record: &RunRecord) -> String {
-    match &record.state {
-        RunState::Planning => "being planned".to_owned(),
-        RunState::Asking { .. } => "waits for an approval".to_owned(),
-        RunState::Queued => "waits for the run before it".to_owned(),
-        RunState::Running => "running".to_owned(),
-        RunState::Held { why, .. } => format!("held: {why}"),
-        RunState::Applying => "landing".to_owned(),
-        RunState::Dropping => "being dropped".to_owned(),
-        RunState::Undoing => "being taken back".to_owned(),
-        RunState::Refused { why } => format!("refused: {why}"),
-        RunState::Done { changes } => {
-            let ending = match record.end.as_ref().map(|end| &end.ending) {
-                Some(Ending::Exited { code }) => format!("exit {code}"),
-                Some(Ending::Signalled { signal, .. }) => format!("signal {signal}"),
-                Some(Ending::Stopped { .. }) => "stopped".to_owned(),
-                Some(Ending::Failed { .. }) | None => "failed".to_owned(),
-            };
-            match changes {
-                Outcome::None => ending,
-                Outcome::Applied => format!("{ending}, changes landed"),
-                Outcome::Dropped => format!("{ending}, changes dropped"),
-                Outcome::Undone => format!("{ending}, taken back"),
-            }
-        }
-    }
 }

@@ -202,7 +202,7 @@ impl Store {
         posts::open(&self.read()?, &self.keys())
     }
 
-    /// Posts whose subject may still change, those that are shown too.
+    /// All posts, those that are shown too.
     pub fn posts(&self) -> Result<Vec<Post>, StoreError> {
         posts::all(&self.read()?, &self.keys())
     }

@@ -7,7 +7,7 @@ mod run;
 mod turn;
 
 pub use approval::approval;
-pub use run::run;
+pub use run::{run, standing};
 pub use turn::{draft, note, outcome, reply};
 
 use crate::domain::ids::PersonId;

@@ -46,6 +46,13 @@ fn suggestion(run: &RunRecord) -> Option<&str> {
     run.verdict.as_ref().and_then(|verdict| verdict.suggestion.as_deref())
 }
 
+/// Where a run stands and what became of its changes, on one line.
+pub fn standing(run: &RunRecord) -> String {
+    let why = why(run).map(|why| shortened(&visible_line(why), WHY_UNITS));
+    let parts = [Some(stand(run)), changes(run), why];
+    parts.into_iter().flatten().collect::<Vec<_>>().join(" · ")
+}
+
 fn stand(run: &RunRecord) -> String {
     match &run.state {
         RunState::Planning => "⏳ is being planned".to_owned(),
