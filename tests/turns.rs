@@ -460,3 +460,33 @@ fn without_a_model_the_reply_says_so() {
     let TurnOutcome::Failed { why } = world.outcome(&turn) else { panic!("it ended otherwise") };
     assert!(why.contains("no model is set") && why.contains("castoff setup"), "{why}");
 }
+
+#[test]
+fn a_small_model_is_told_less_of_long_output() {
+    let mut world = World::new(FREE, 6000);
+    let (_, effects) = world.say("owner", "show it");
+    let call = called(&effects).call.clone();
+    let effects = world.reply(&call, "", vec![exec("1", "seq 100000")]);
+    let long: String = (0..9000).map(|number| format!("{number}\n")).collect();
+    let effects = world.run_it(&effects, &long, 0);
+    let (text, _) = results(called(&effects)).remove(0);
+    assert!(text.len() < 6200, "{} bytes", text.len());
+    assert!(text.contains("\n0\n1\n") && text.contains("bytes left out") && text.ends_with("8999"), "{text}");
+}
+
+#[test]
+fn who_is_no_longer_on_the_list_costs_nothing_more() {
+    let mut world = World::new(FREE, 32_768);
+    let bob = world.person("bob");
+    let (_, effects) = world.say("bob", "one");
+    let call = called(&effects).call.clone();
+    world.say("bob", "two");
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("installation.yaml"), "uid: 1000\ngid: 1000\nhome: /home/user\n").unwrap();
+    world.step(Event::PolicyLoaded(Arc::new(load_policy(dir.path(), Path::new("/srv/castoff")).unwrap())));
+    let effects = world.reply(&call, "done", Vec::new());
+    assert!(!calls_model(&effects), "the model was called for {}", bob.name);
+    let last = world.turns.last().unwrap().turn.clone();
+    let TurnOutcome::Failed { why } = world.outcome(&last) else { panic!("it ended otherwise") };
+    assert!(why.contains("not on the list"), "{why}");
+}

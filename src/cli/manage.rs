@@ -181,9 +181,8 @@ async fn audit(home: &Path, limit: usize, json: bool) -> anyhow::Result<u8> {
 
 /// The code of a run whose decision went as wanted, or of what stands in its way.
 pub(super) fn decided(record: &RunRecord) -> u8 {
-    use crate::domain::record::RunState;
     let left = record.undone.iter().any(|landing| !landing.conflicts.is_empty());
-    match matches!(record.state, RunState::Done { .. } | RunState::Refused { .. }) {
+    match record.state.is_over() {
         true if left => super::outcome::CONFLICT,
         true => 0,
         false => exit_code(record),

@@ -10,7 +10,7 @@ use super::server::{Caller, Limit, Problem, owner_only, read};
 use super::wire::{ChatRequest, Line, ModelStatus, ModelsRequest, Pairing, SettingsRequest};
 use crate::domain::model::ModelName;
 use crate::domain::principal::Trust;
-use crate::domain::turn::{Channel, Message, TurnState};
+use crate::domain::turn::{Channel, Message};
 use crate::engine::{BudgetView, Event, Saying};
 use crate::runtime::clock;
 use crate::runtime::handle::Handle;
@@ -42,7 +42,7 @@ pub(super) async fn say(
 }
 
 fn turn_is_over(line: &Line) -> bool {
-    matches!(line, Line::Turn(record) if matches!(record.state, TurnState::Done { .. }))
+    matches!(line, Line::Turn(record) if record.state.is_over())
 }
 
 /// Ends the caller's turn.

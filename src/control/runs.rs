@@ -15,7 +15,7 @@ use super::wire::{Answer, Apply, Line, RunRequest};
 use crate::domain::ids::{ApprovalId, RunId, TurnId};
 use crate::domain::model::Delta;
 use crate::domain::principal::{Principal, Trust};
-use crate::domain::record::{RunRecord, RunState};
+use crate::domain::record::RunRecord;
 use crate::domain::script::Script;
 use crate::engine::{Ask, Event, FreshIds};
 use crate::policy::{Parsed, ParsedTask};
@@ -88,15 +88,23 @@ pub(super) fn stream(
     news: mpsc::UnboundedReceiver<News>,
     is_over: fn(&Line) -> bool,
 ) -> Response {
-    let state = (handle.clone(), caller.clone(), std::collections::VecDeque::from(first), Some(news));
+    let state = (handle.clone(), caller.clone(), std::collections::VecDeque::from(first), Some((news, true)));
     let lines = futures_util::stream::unfold(state, move |(handle, caller, mut first, news)| async move {
         if let Some(line) = first.pop_front() {
             return Some((text(&line), (handle, caller, first, news)));
         }
-        let mut news = news?;
-        let line = line(&handle, &caller, news.recv().await?);
+        let (mut news, mut own) = news?;
+        let mut heard = news.recv().await?;
+        // Who only decided about a run does not read what it says.
+        while !own && matches!(heard, News::Output(..)) {
+            heard = news.recv().await?;
+        }
+        if let News::Record(record) = &heard {
+            own = record.person == caller.person;
+        }
+        let line = line(&handle, &caller, heard);
         let over = is_over(&line);
-        Some((text(&line), (handle, caller, first, (!over).then_some(news))))
+        Some((text(&line), (handle, caller, first, (!over).then_some((news, own)))))
     });
     Body::from_stream(lines).into_response()
 }
@@ -112,7 +120,7 @@ fn line(handle: &Handle, caller: &Principal, news: News) -> Line {
         News::Record(record) => Line::Run {
             may_answer: caller.trust == Trust::Owner,
             home: handle.view().policy.home(&record.person).display().to_string(),
-            record,
+            record: Box::new(readable(*record, caller)),
         },
         News::Output(stream, bytes) => Line::Output { stream, bytes: BASE64_STANDARD.encode(bytes) },
         News::Progress(text) => Line::Progress(text),
@@ -128,7 +136,7 @@ fn line(handle: &Handle, caller: &Principal, news: News) -> Line {
 
 fn is_over(line: &Line) -> bool {
     match line {
-        Line::Run { record, .. } => matches!(record.state, RunState::Done { .. } | RunState::Refused { .. }),
+        Line::Run { record, .. } => record.state.is_over(),
         Line::Declined(_) => true,
         Line::Output { .. } | Line::Progress(_) | Line::Turn(_) | Line::Text(_) | Line::Tool(_) => false,
     }
@@ -164,7 +172,8 @@ pub(super) async fn list(
     Query(Limit { limit }): Query<Limit>,
 ) -> Result<Json<Vec<RunRecord>>, Problem> {
     let scope = scope(&caller);
-    Ok(Json(read(&handle, move |store| store.runs(scope.as_ref(), limit.unwrap_or(LIST_DEFAULT))).await?))
+    let runs = read(&handle, move |store| store.runs(scope.as_ref(), limit.unwrap_or(LIST_DEFAULT))).await?;
+    Ok(Json(runs.into_iter().map(|record| readable(record, &caller)).collect()))
 }
 
 pub(super) async fn show(
@@ -172,7 +181,22 @@ pub(super) async fn show(
     Caller(caller): Caller,
     Path(id): Path<String>,
 ) -> Result<Json<RunRecord>, Problem> {
-    Ok(Json(find(&handle, &caller, id).await?))
+    Ok(Json(readable(find(&handle, &caller, id).await?, &caller)))
+}
+
+/// A run as `caller` may see it.
+fn readable(record: RunRecord, caller: &Principal) -> RunRecord {
+    if record.is_readable_by(caller) { record } else { record.without_content() }
+}
+
+/// As [`find`], for its content.
+async fn find_to_read(handle: &Handle, caller: &Principal, id: String) -> Result<RunRecord, Problem> {
+    let record = find(handle, caller, id).await?;
+    if record.is_readable_by(caller) {
+        return Ok(record);
+    }
+    let why = format!("this run is {}'s; the owner sees what it says only while he has to judge it", record.person);
+    Err(Problem::new(77, why))
 }
 
 async fn output_lines(handle: &Handle, record: &RunRecord) -> Result<Vec<Line>, Problem> {
@@ -188,7 +212,7 @@ pub(super) async fn output(
     Caller(caller): Caller,
     Path(id): Path<String>,
 ) -> Result<Response, Problem> {
-    let record = find(&handle, &caller, id).await?;
+    let record = find_to_read(&handle, &caller, id).await?;
     let mut lines = output_lines(&handle, &record).await?;
     lines.push(line(&handle, &caller, News::Record(Box::new(record))));
     let (_, closed) = mpsc::unbounded_channel();
@@ -202,7 +226,7 @@ pub(super) async fn follow(
     Caller(caller): Caller,
     Path(id): Path<String>,
 ) -> Result<Response, Problem> {
-    let record = find(&handle, &caller, id).await?;
+    let record = find_to_read(&handle, &caller, id).await?;
     let news = handle.watch(&record.run);
     let mut lines = output_lines(&handle, &record).await?;
     let last = line(&handle, &caller, News::Record(Box::new(record)));
@@ -220,7 +244,7 @@ pub(super) async fn diff(
     Caller(caller): Caller,
     Path(id): Path<String>,
 ) -> Result<Json<String>, Problem> {
-    let record = find(&handle, &caller, id).await?;
+    let record = find_to_read(&handle, &caller, id).await?;
     if record.end.as_ref().is_none_or(|end| end.changes.iter().all(|set| set.changes.is_empty())) {
         return Ok(Json(String::new()));
     }

@@ -219,7 +219,13 @@ async fn audit(
     owner_only(&caller, "reads the audit log")?;
     let entries = read(&handle, move |store| store.audit_list(limit.unwrap_or(50))).await?;
     let lines = entries.into_iter().map(|entry| {
-        let (run, detail) = entry.body.map_or((None, serde_json::Value::Null), |body| (body.run, body.detail));
+        let (run, mut detail) = entry.body.map_or((None, serde_json::Value::Null), |body| (body.run, body.detail));
+        // Of others the owner sees programs and verdict, not the words.
+        if let (Actor::Person(person), Some(fields)) = (&entry.actor, detail.as_object_mut())
+            && *person != caller.person
+        {
+            ["script", "file"].into_iter().for_each(|name| drop(fields.remove(name)));
+        }
         AuditLine {
             seq: entry.seq,
             at_ms: entry.at.as_ms(),

@@ -9,8 +9,9 @@ use super::change::Landing;
 use super::ids::{ApprovalId, Digest, PersonId, RunId, TurnId};
 use super::money::LedgerEntry;
 use super::plan::{Plan, Review};
-use super::principal::Trust;
+use super::principal::{Principal, Trust};
 use super::run::{RunEnd, Stream};
+use super::script::Script;
 use super::task::Task;
 use super::time::Timestamp;
 use super::turn::{Message, Post, TurnRecord};
@@ -202,6 +203,48 @@ pub enum RunState {
         /// What became of its changes.
         changes: Outcome,
     },
+}
+
+impl RunState {
+    /// Whether nothing more will happen by itself and nothing is held.
+    pub fn is_over(&self) -> bool {
+        matches!(self, Self::Refused { .. } | Self::Done { .. })
+    }
+
+    /// Whether a question about it is open.
+    pub fn is_asked_about(&self) -> bool {
+        matches!(self, Self::Asking { .. } | Self::Held { approval: Some(_), .. })
+    }
+}
+
+impl RunRecord {
+    /// Whether `reader` may see what it says and changes: a person their own, the owner others' while he
+    /// must judge them.
+    pub fn is_readable_by(&self, reader: &Principal) -> bool {
+        self.person == reader.person || (reader.trust == Trust::Owner && self.state.is_asked_about())
+    }
+
+    /// What the owner sees of another's run: who, when, which programs, verdict, how it ended.
+    #[must_use]
+    pub fn without_content(mut self) -> Self {
+        let programs = self.verdict.as_ref().map(|verdict| verdict.programs.join(" ")).unwrap_or_default();
+        let hidden = Script::new(format!("# {programs}")).or_else(|_| Script::new("#".to_owned()));
+        if let Ok(script) = hidden {
+            self.task = Task::Script(script);
+        }
+        if let Some(verdict) = &mut self.verdict {
+            (verdict.reasons, verdict.suggestion) = (Vec::new(), None);
+        }
+        if let Some(end) = &mut self.end {
+            end.changes.clear();
+        }
+        if let RunState::Held { why, .. } | RunState::Refused { why } = &mut self.state {
+            why.clear();
+        }
+        (self.workdir, self.plan, self.landing) = (None, None, None);
+        (self.landings, self.undone) = (Vec::new(), Vec::new());
+        self
+    }
 }
 
 /// What became of a run's changes.

@@ -137,6 +137,13 @@ pub enum TurnState {
     },
 }
 
+impl TurnState {
+    /// Whether it is over.
+    pub fn is_over(&self) -> bool {
+        matches!(self, Self::Done { .. })
+    }
+}
+
 /// How a turn ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

@@ -7,6 +7,9 @@ use crate::domain::model::ModelRequest;
 use crate::domain::record::Record;
 use crate::domain::turn::{Body, Message, TurnOutcome};
 
+/// What stands for messages that are left out of prompts without a summary.
+const LEFT_OUT: &str = "\n(A part of this conversation after that is left out.)";
+
 /// A person's conversation, as far as a prompt needs it.
 #[derive(Debug, Default)]
 pub(super) struct Conversation {
@@ -85,7 +88,12 @@ impl Engine {
         let half = conversation.bytes / 2;
         match context::older_part(&conversation.messages, turn, half) {
             Some(older) => {
-                let text = "(The earlier part of this conversation is left out.)".to_owned();
+                // What an earlier summary says stays.
+                let before = conversation.messages.iter().find_map(|message| match &message.body {
+                    Body::Summary { text, .. } => Some(text.trim_end_matches(LEFT_OUT).to_owned()),
+                    Body::Person { .. } | Body::Model { .. } | Body::Tool { .. } | Body::Note { .. } => None,
+                });
+                let text = before.unwrap_or_default() + LEFT_OUT;
                 self.remember(turn, Body::Summary { text, through: older.through }, step);
                 self.think(turn, step);
             }

@@ -109,7 +109,7 @@ impl Engine {
             at += 1;
             match record.clone() {
                 Record::Turn(turn) => {
-                    let over = matches!(turn.state, crate::domain::turn::TurnState::Done { .. });
+                    let over = turn.state.is_over();
                     let known = |chat| self.posts.contains_key(&id_of(chat, &PostSubject::Turn(turn.turn.clone())));
                     if let Channel::Telegram { chat, .. } = turn.channel
                         && (over || !known(chat))
@@ -163,7 +163,7 @@ impl Engine {
         let changed = record.end.iter().flat_map(|end| &end.changes).any(|set| !set.changes.is_empty());
         let sends = matches!(record.task, Task::File(FileRequest::Send { .. }))
             && record.end.as_ref().is_some_and(|end| end.ending == Ending::Exited { code: 0 });
-        if matches!(record.state, RunState::Refused { .. } | RunState::Done { .. }) {
+        if record.state.is_over() {
             self.run_chats.remove(&record.run);
         }
         if over && (changed || sends || of_turn.is_none()) {

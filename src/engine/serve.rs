@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 
-use super::{Ask, Engine, FreshIds, Step};
+use super::{Ask, CONTEXT_TOKENS_DEFAULT, Engine, FreshIds, Step};
 use crate::domain::change::ChangeKind;
 use crate::domain::ids::{RunId, TurnId};
 use crate::domain::model::ToolCall;
@@ -50,14 +50,23 @@ impl HeadTail {
         }
     }
 
-    fn text(&self) -> String {
-        let head = String::from_utf8_lossy(&self.head);
+    /// What fits into `most` bytes of it, two thirds from the beginning.
+    fn text(&self, most: usize) -> String {
         let tail: Vec<u8> = self.tail.iter().copied().collect();
-        let tail = String::from_utf8_lossy(&tail);
-        if self.dropped == 0 {
+        let kept = self.head.len() + tail.len();
+        let (head, tail) = if kept <= most {
+            (self.head.as_slice(), tail.as_slice())
+        } else {
+            let from_head = self.head.get(..most / 3 * 2).unwrap_or(&self.head);
+            let from_tail = tail.len().checked_sub(most / 3).and_then(|from| tail.get(from..)).unwrap_or(&tail);
+            (from_head, from_tail)
+        };
+        let dropped = self.dropped + kept - head.len() - tail.len();
+        let (head, tail) = (String::from_utf8_lossy(head), String::from_utf8_lossy(tail));
+        if dropped == 0 {
             return format!("{head}{tail}");
         }
-        format!("{head}\n[… {} bytes left out; write long output to a file and look into it …]\n{tail}", self.dropped)
+        format!("{head}\n[… {dropped} bytes left out; write long output to a file and look into it …]\n{tail}")
     }
 }
 
@@ -114,7 +123,9 @@ impl Engine {
         let TurnState::Working { call, .. } = &live.record.state else { return };
         let (call, name) = (call.id.clone(), call.name.clone());
         let output = std::mem::take(&mut live.output);
-        let (text, failed) = observation(record, &output.text());
+        // About a third of what the model takes at once, so that several results have room.
+        let most = self.model.as_ref().map_or(CONTEXT_TOKENS_DEFAULT, |model| model.context_tokens);
+        let (text, failed) = observation(record, &output.text(usize::try_from(most).unwrap_or(usize::MAX)));
         let run = Some(record.run.clone());
         self.remember(&turn, Body::Tool { call, name, text, failed, run }, step);
         self.serve_next(&turn, step);
@@ -142,14 +153,9 @@ impl Engine {
     }
 }
 
-/// Whether a run waits for a person.
-pub(super) fn waits(record: &RunRecord) -> bool {
-    matches!(record.state, RunState::Asking { .. } | RunState::Held { approval: Some(_), .. })
-}
-
 /// Whether a turn goes on after a run in this state.
 fn is_over(record: &RunRecord) -> bool {
-    matches!(record.state, RunState::Refused { .. } | RunState::Done { .. } | RunState::Held { approval: None, .. })
+    record.state.is_over() || matches!(record.state, RunState::Held { approval: None, .. })
 }
 
 /// What the model is told about a run, and whether it failed.

@@ -140,6 +140,11 @@ impl Engine {
             return self.end_turn(turn, TurnOutcome::Failed { why }, step);
         };
         let Some(live) = self.turns.get(turn) else { return };
+        let known = self.policy.principal(live.caller.person.as_str());
+        if known.is_none_or(|person| person.trust < Trust::Limited) {
+            let why = "you are not on the list any more".to_owned();
+            return self.end_turn(turn, TurnOutcome::Failed { why }, step);
+        }
         if let Some(why) = over_limit(&live.record) {
             return self.end_turn(turn, TurnOutcome::Failed { why }, step);
         }
@@ -333,7 +338,7 @@ impl Engine {
         let runs = &self.runs;
         for live in self.turns.values_mut() {
             let waits = match &live.record.state {
-                TurnState::Working { run, .. } => runs.get(run).is_some_and(|run| super::serve::waits(&run.record)),
+                TurnState::Working { run, .. } => runs.get(run).is_some_and(|run| run.record.state.is_asked_about()),
                 TurnState::Queued => true,
                 TurnState::Thinking { .. } | TurnState::Summarising { .. } | TurnState::Done { .. } => false,
             };

@@ -138,6 +138,15 @@ async fn find(handle: &Handle, caller: &Principal, id: &str) -> Result<RunRecord
     }
 }
 
+/// As [`find`], for its content.
+async fn find_to_read(handle: &Handle, caller: &Principal, id: &str) -> Result<RunRecord, String> {
+    let record = find(handle, caller, id).await?;
+    if record.is_readable_by(caller) {
+        return Ok(record);
+    }
+    Err(format!("this run is {}'s; the owner sees what it says only while he has to judge it", record.person))
+}
+
 async fn send(handle: &Handle, event: Event) -> Result<(), String> {
     if handle.send(event).await { Ok(()) } else { Err("Castoff is shutting down".to_owned()) }
 }
@@ -177,16 +186,17 @@ async fn runs(handle: &Handle, caller: &Principal) -> Result<Answer, String> {
     }
     let lines: Vec<String> = runs
         .iter()
+        .map(|run| if run.is_readable_by(caller) { run.clone() } else { run.clone().without_content() })
         .map(|run| {
             let title: String = run.task.title().chars().take(SCRIPT_SHOWN).collect();
-            format!("- `{}` {} – `{}`", run.run, cards::standing(run), title.replace('`', "'"))
+            format!("- `{}` {} – `{}`", run.run, cards::standing(&run), title.replace('`', "'"))
         })
         .collect();
     Ok(Answer::Text(lines.join("\n")))
 }
 
 async fn log(handle: &Handle, caller: &Principal, id: &str) -> Result<Answer, String> {
-    let record = find(handle, caller, id).await?;
+    let record = find_to_read(handle, caller, id).await?;
     let run = record.run.clone();
     let pieces = read(handle, move |store| store.output(&run, 0)).await?;
     let bytes: Vec<u8> = pieces.into_iter().flat_map(|piece| piece.parts).flat_map(|(_, bytes)| bytes).collect();
@@ -201,7 +211,7 @@ async fn log(handle: &Handle, caller: &Principal, id: &str) -> Result<Answer, St
 }
 
 async fn diff(handle: &Handle, caller: &Principal, id: &str) -> Result<Answer, String> {
-    let record = find(handle, caller, id).await?;
+    let record = find_to_read(handle, caller, id).await?;
     if record.end.iter().flat_map(|end| &end.changes).all(|set| set.changes.is_empty()) {
         return Ok(Answer::Text(format!("`{}` changed nothing", record.run)));
     }

@@ -4,7 +4,7 @@
 use redb::{ReadTransaction, ReadableTable as _, TableDefinition, WriteTransaction};
 
 use crate::domain::ids::{RunId, TurnId};
-use crate::domain::record::{RunRecord, RunState};
+use crate::domain::record::RunRecord;
 use crate::secrets::{Keys, Pseudonym};
 
 use super::error::{StoreError, database};
@@ -52,7 +52,7 @@ pub(super) fn put(tx: &WriteTransaction, keys: &Keys, record: &RunRecord) -> Res
     }
     by_time.insert((at, id), ()).map_err(database)?;
     by_person.insert((who, at, id), ()).map_err(database)?;
-    if !matches!(record.state, RunState::Done { .. } | RunState::Refused { .. }) {
+    if !record.state.is_over() {
         open.insert((at, id), ()).map_err(database)?;
     }
     tx.open_table(BY_TURN).map_err(database)?.insert((record.turn.as_str(), id), ()).map_err(database)?;

@@ -2,7 +2,7 @@
 
 use redb::{ReadTransaction, ReadableTable as _, TableDefinition, WriteTransaction};
 
-use crate::domain::turn::{TurnRecord, TurnState};
+use crate::domain::turn::TurnRecord;
 use crate::secrets::Keys;
 
 use super::error::{StoreError, database};
@@ -24,7 +24,7 @@ pub(super) fn put(tx: &WriteTransaction, keys: &Keys, record: &TurnRecord) -> Re
     tx.open_table(TURNS).map_err(database)?.insert(id, &sealed[..]).map_err(database)?;
     let mut open = tx.open_table(OPEN).map_err(database)?;
     let place = (record.asked_at.as_ms(), id);
-    if matches!(record.state, TurnState::Done { .. }) {
+    if record.state.is_over() {
         open.remove(place).map_err(database)?;
     } else {
         open.insert(place, ()).map_err(database)?;

@@ -28,4 +28,17 @@ fn a_partners_turn_is_granted_by_the_owner_and_shown_to_the_partner_alone() {
     place.presses(OWNER, "Allow once");
     place.sees(PARTNER, &["It is git."]);
     assert!(!place.api.screen(OWNER).contains("It is git."), "the owner saw another's reply");
+    // It is judged: from here on the owner sees who, when and which programs, and not the words.
+    let (_, runs) = place.castoff.json(&["runs"]);
+    let run = runs.as_array().unwrap().iter().find(|run| run["person"] == "ben").unwrap();
+    assert_eq!((run["script"].as_str(), run["plan"].is_null()), (Some("# git"), true), "{run:#}");
+    let id = run["run"].as_str().unwrap();
+    for what in ["logs", "diff"] {
+        let answer = place.castoff.castoff(&[what, id]).ended(77).says(&["ben"]);
+        assert_eq!(answer.stdout, "");
+    }
+    let audit = place.castoff.castoff(&["audit", "list", "-n", "100"]).ended(0).stdout;
+    assert!(audit.contains("run.asked") && !audit.contains("git --version"), "{audit}");
+    place.api.say(OWNER, &format!("/log {id}"));
+    place.sees(OWNER, &["this run is ben's"]);
 }

@@ -142,7 +142,7 @@ impl Worker {
     /// Keeps a turn's message up to date while the model writes.
     async fn keep_up(&mut self, post: Post, turn: crate::domain::ids::TurnId, message: i32) {
         let Some(record) = self.bot.turn(&turn).await else { return };
-        if matches!(record.state, TurnState::Done { .. }) {
+        if record.state.is_over() {
             return;
         }
         let (bot, cancel) = (self.bot.clone(), CancellationToken::new());
@@ -191,7 +191,7 @@ async fn draft(bot: Bot, chat: i64, message: i32, mut turn: TurnRecord, cancel: 
             heard = news.recv() => match heard {
                 None => return,
                 Some(News::Turn(record)) => {
-                    if matches!(record.state, TurnState::Done { .. }) {
+                    if record.state.is_over() {
                         return;
                     }
                     if matches!(record.state, TurnState::Thinking { .. }) {
@@ -222,7 +222,7 @@ impl Bot {
     }
 
     async fn is_over(&self, turn: &crate::domain::ids::TurnId) -> bool {
-        self.turn(turn).await.is_some_and(|record| matches!(record.state, TurnState::Done { .. }))
+        self.turn(turn).await.is_some_and(|record| record.state.is_over())
     }
 
     /// Reports, and waits until that is on record; `false` when the core is shutting down.
