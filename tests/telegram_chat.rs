@@ -68,7 +68,12 @@ fn commands_work_without_the_model() {
         place.sees(OWNER, &[text]);
     }
     assert_eq!(place.model_calls(), calls);
-    assert!(place.api.commands().iter().any(|(name, _)| name == "undo"), "{:?}", place.api.commands());
+    let offers = |person: i64, command: &str| place.api.commands(person).iter().any(|(name, _)| name == command);
+    eventually("the owner's menu", || offers(OWNER, "undo").then_some(()));
+    assert!(
+        offers(PARTNER + 1, "help") && !offers(PARTNER + 1, "undo"),
+        "who may run nothing is offered nothing that runs"
+    );
 }
 
 #[test]

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use castoff::config::load_policy;
+use castoff::domain::change::{Change, ChangeSet, Landing, Node, NodeKind};
 use castoff::domain::ids::{CallId, RunId, TurnId};
 use castoff::domain::model::{
     FailureKind, ModelFailure, ModelMessage, ModelName, ModelReply, ModelRequest, ModelStop, TokenUsage, ToolCall,
@@ -161,6 +162,11 @@ impl World {
 
     /// Plays the runner for the one run that is being planned: it prints `output` and ends with `code`.
     fn run_it(&mut self, effects: &[Effect], output: &str, code: u8) -> Vec<Effect> {
+        self.run_and_change(effects, (output, code), Vec::new())
+    }
+
+    /// The same, with changes in `/work`.
+    fn run_and_change(&mut self, effects: &[Effect], (output, code): (&str, u8), changes: Vec<Change>) -> Vec<Effect> {
         let run = surveyed(effects).expect("a run is being planned");
         let event = FromRunner::Surveyed { run: run.clone(), covers: Vec::new(), unusable: Vec::new() };
         let effects = self.step(Event::Runner(event));
@@ -173,7 +179,7 @@ impl World {
             ended: self.now,
             enforced: None,
             usage: Usage::default(),
-            changes: Vec::new(),
+            changes: vec![ChangeSet { workspace: "/work".into(), changes, refused: Vec::new() }],
         };
         self.step(Event::Runner(FromRunner::Ended { run, end: Box::new(end) }))
     }
@@ -203,6 +209,10 @@ fn surveyed(effects: &[Effect]) -> Option<RunId> {
         Effect::Tell(ToRunner::Survey { run, .. }) => Some(run.clone()),
         _ => None,
     })
+}
+
+fn applies(effects: &[Effect]) -> bool {
+    effects.iter().any(|effect| matches!(effect, Effect::Tell(ToRunner::Apply { .. })))
 }
 
 fn exec(id: &str, command: &str) -> ToolCall {
@@ -256,6 +266,29 @@ fn tool_calls_run_one_after_the_other_and_go_back_to_the_model() {
     world.reply(&request.call, "a.txt", Vec::new());
     assert_eq!(world.outcome(&turn), TurnOutcome::Replied { text: "a.txt".to_owned() });
     assert!(world.runs.iter().all(|run| run.turn == turn));
+}
+
+#[test]
+fn a_turn_may_delete_again_what_it_made_and_nothing_else() {
+    let mut world = World::new(FREE, 32_768);
+    let (_, effects) = world.say("owner", "tidy up");
+    let call = called(&effects).call.clone();
+    let effects = world.reply(&call, "", vec![exec("1", "touch a"), exec("2", "rm a"), exec("3", "rm b")]);
+    let file = Some(Node { kind: NodeKind::File { bytes: 1 }, mode: 0o644 });
+    let change = |path: &str, before: Option<&Node>, after: Option<&Node>| {
+        vec![Change { path: path.to_owned(), before: before.cloned(), after: after.cloned() }]
+    };
+    let run = surveyed(&effects).unwrap();
+    let effects = world.run_and_change(&effects, ("", 0), change("a", None, file.as_ref()));
+    assert!(applies(&effects), "{effects:?}");
+    let landed = |path: &str| Landing { workspace: "/work".into(), done: vec![path.to_owned()], conflicts: Vec::new() };
+    let effects = world.step(Event::Runner(FromRunner::Applied { run, landings: vec![landed("a")] }));
+    let run = surveyed(&effects).unwrap();
+    let effects = world.run_and_change(&effects, ("", 0), change("a", file.as_ref(), None));
+    assert!(applies(&effects), "the turn's own file: {effects:?}");
+    let effects = world.step(Event::Runner(FromRunner::Applied { run, landings: vec![landed("a")] }));
+    let effects = world.run_and_change(&effects, ("", 0), change("b", file.as_ref(), None));
+    assert!(!applies(&effects), "somebody's file waits: {effects:?}");
 }
 
 #[test]

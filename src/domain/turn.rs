@@ -1,5 +1,8 @@
 //! Turns and the conversation that they make up.
 
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
 use serde::{Deserialize, Serialize};
 
 use super::ids::{ApprovalId, CallId, PersonId, PostId, RunId, TurnId};
@@ -103,6 +106,28 @@ pub struct TurnRecord {
     pub retries: u32,
     /// What it has cost, with what is reserved.
     pub cost: Money,
+    /// Absolute paths that its runs have added, the first of them.
+    #[serde(default)]
+    pub made: BTreeSet<PathBuf>,
+}
+
+impl TurnRecord {
+    /// A turn that waits to begin.
+    pub fn new(turn: TurnId, person: PersonId, channel: Channel, asked_at: Timestamp, text: String) -> Self {
+        Self {
+            turn,
+            person,
+            channel,
+            asked_at,
+            text,
+            model: None,
+            state: TurnState::Queued,
+            rounds: 0,
+            retries: 0,
+            cost: Money::ZERO,
+            made: BTreeSet::new(),
+        }
+    }
 }
 
 /// Where a turn stands. Drawn in `engine::turn`.

@@ -1,17 +1,23 @@
 //! From the end of a run to its changes: landed, held, dropped, taken back.
 
-use std::path::PathBuf;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
 use super::{Effect, Engine, FreshIds, Live, REVIEW_MS, Step, audit, keep, risk};
-use crate::domain::change::{ChangeSet, Landing};
+use crate::domain::change::{ChangeKind, ChangeSet, Landing};
 use crate::domain::ids::{Digest, RunId};
 use crate::domain::plan::Review;
 use crate::domain::principal::{Principal, Trust};
 use crate::domain::record::{ApprovalRecord, ApprovalState, Outcome, Record, RunRecord, RunState, Subject};
 use crate::domain::run::{Ending, RunEnd, StopCause};
 use crate::protocol::runner::{Request, ToRunner};
+
+/// Paths that a turn is known to have made; what it makes beyond them is reviewed like any other.
+const MADE_MAX: usize = 1000;
+/// A turn of its own has made nothing before.
+static NOTHING: BTreeSet<PathBuf> = BTreeSet::new();
 
 /// The digest that binds a question to the very changes that were shown.
 pub(super) fn digest_of(sets: &[ChangeSet]) -> Digest {
@@ -30,8 +36,12 @@ impl Engine {
         audit(step, None, "run.ended", (run, detail));
         step.records.push(Record::Input { run: run.clone(), person: live.record.person.clone(), bytes: None });
         let review = live.record.plan.as_ref().map_or(Review::Changes, |plan| plan.review);
-        let reasons =
-            if end.ending.by_itself() { risk::reasons(&end.changes, review) } else { vec![held_because(&end.ending)] };
+        let made = self.turns.get(&live.record.turn).map_or(&NOTHING, |turn| &turn.record.made);
+        let reasons = if end.ending.by_itself() {
+            risk::reasons(&end.changes, review, made)
+        } else {
+            vec![held_because(&end.ending)]
+        };
         // A set that refuses the workspace's root could not be read: nobody knows what is in it.
         let unread = end.changes.iter().any(|set| set.refused.iter().any(|entry| entry.path == "."));
         let any = unread || end.changes.iter().any(|set| !set.changes.is_empty());
@@ -121,6 +131,13 @@ impl Engine {
     pub(super) fn applied(&mut self, run: &RunId, landings: Vec<Landing>, step: &mut Step) {
         let Some(live) = self.runs.get_mut(run).filter(|live| live.record.state == RunState::Applying) else { return };
         audit(step, None, "changes.applied", (run, json!({ "landings": landings })));
+        let turn = live.record.turn.clone();
+        if let Some(turn) = self.turns.get_mut(&turn) {
+            let sets = live.record.end.iter().flat_map(|end| &end.changes);
+            note_made(&mut turn.record.made, sets, &landings);
+        }
+        self.keep_turn(&turn, step);
+        let Some(live) = self.runs.get_mut(run) else { return };
         merge(&mut live.record.landings, landings);
         let conflicts: usize = live.record.landings.iter().map(|landing| landing.conflicts.len()).sum();
         let done: usize = live.record.landings.iter().map(|landing| landing.done.len()).sum();
@@ -148,6 +165,9 @@ impl Engine {
     pub(super) fn undone(&mut self, run: &RunId, landings: Vec<Landing>, step: &mut Step) {
         let Some(live) = self.runs.get_mut(run).filter(|live| live.record.state == RunState::Undoing) else { return };
         audit(step, None, "changes.undone", (run, json!({ "landings": landings })));
+        if let Some(turn) = self.turns.get_mut(&live.record.turn) {
+            turn.record.made.clear();
+        }
         live.record.undone = landings;
         self.finish(run, Outcome::Undone, step);
     }
@@ -293,6 +313,23 @@ impl Engine {
             output: super::Pending { number: u32::MAX / 2, ..super::Pending::default() },
             record,
         })
+    }
+}
+
+/// Notes which paths of `sets` a turn has now made: those that it added, but for what is gone again.
+fn note_made<'a>(made: &mut BTreeSet<PathBuf>, sets: impl Iterator<Item = &'a ChangeSet>, landings: &[Landing]) {
+    let landed = |workspace: &Path, path: &String| {
+        landings.iter().any(|landing| landing.workspace == workspace && landing.done.contains(path))
+    };
+    for set in sets {
+        for change in set.changes.iter().filter(|change| landed(&set.workspace, &change.path)) {
+            let path = set.workspace.join(&change.path);
+            match change.kind() {
+                ChangeKind::Added if made.len() < MADE_MAX => drop(made.insert(path)),
+                ChangeKind::Deleted => made.retain(|other| !other.starts_with(&path)),
+                ChangeKind::Added | ChangeKind::Modified => {}
+            }
+        }
     }
 }
 

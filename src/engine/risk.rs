@@ -1,6 +1,7 @@
-//! Which changes are risky, and why: a function of the change sets alone.
+//! Which changes are risky, and why: a function of the change sets, and of what their turn made before.
 
-use std::path::Path;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 
 use crate::domain::change::{Change, ChangeKind, ChangeSet, NodeKind};
 use crate::domain::plan::Review;
@@ -65,12 +66,13 @@ const OBEYED_DIRECTORIES: &[&str] = &[
 const CACHES: &[&str] =
     &[".git", "node_modules", "target", ".venv", "__pycache__", ".cache", ".pytest_cache", ".mypy_cache", ".npm"];
 
-/// Why these changes must wait for a person under `review`; empty when they may land.
-pub fn reasons(sets: &[ChangeSet], review: Review) -> Vec<String> {
+/// Why these changes must wait for a person under `review`; empty when they may land. `made` are the
+/// absolute paths that earlier runs of the same turn added: to delete those again is no loss.
+pub fn reasons(sets: &[ChangeSet], review: Review, made: &BTreeSet<PathBuf>) -> Vec<String> {
     if sets.iter().all(|set| set.changes.is_empty()) {
         return Vec::new();
     }
-    let risky = || risky(sets);
+    let risky = || risky(sets, made);
     match review {
         Review::Never => Vec::new(),
         Review::Risky => risky(),
@@ -80,15 +82,17 @@ pub fn reasons(sets: &[ChangeSet], review: Review) -> Vec<String> {
     }
 }
 
-fn risky(sets: &[ChangeSet]) -> Vec<String> {
+fn risky(sets: &[ChangeSet], made: &BTreeSet<PathBuf>) -> Vec<String> {
     let changes = || sets.iter().flat_map(|set| &set.changes);
     let mut reasons = Vec::new();
     let obeyed = changes().filter(|change| is_obeyed(&change.path)).map(|change| change.path.clone());
     reasons.extend(named("the host would obey", obeyed));
-    let watched = || changes().filter(|change| !is_cache(&change.path));
-    let gone = watched().filter(|change| loses_files(change)).map(|change| change.path.clone());
-    reasons.extend(named("deletes", gone));
-    let count = watched().count();
+    let lost = |set: &ChangeSet, change: &Change| {
+        loses_files(change) && !is_cache(&change.path) && !is_made(&set.workspace.join(&change.path), change, made)
+    };
+    let gone = sets.iter().flat_map(|set| set.changes.iter().filter(|change| lost(set, change)));
+    reasons.extend(named("deletes", gone.map(|change| change.path.clone())));
+    let count = changes().filter(|change| !is_cache(&change.path)).count();
     if count > BULK_PATHS {
         reasons.push(format!("changes {count} paths at once"));
     }
@@ -121,6 +125,16 @@ fn loses_files(change: &Change) -> bool {
     }
 }
 
+/// Whether the turn made all that `change` deletes at `path`, as far as can be counted.
+fn is_made(path: &Path, change: &Change, made: &BTreeSet<PathBuf>) -> bool {
+    let below = || made.range(path.to_owned()..).skip(1).take_while(|other| other.starts_with(path)).count();
+    let entries = match change.before.as_ref().map(|node| &node.kind) {
+        Some(NodeKind::Directory { entries }) => usize::try_from(*entries).unwrap_or(usize::MAX),
+        Some(NodeKind::File { .. } | NodeKind::Symlink { .. }) | None => 0,
+    };
+    made.contains(path) && (entries == 0 || below() >= entries)
+}
+
 fn is_obeyed(path: &str) -> bool {
     let path = Path::new(path);
     let named = path.file_name().and_then(|name| name.to_str()).is_some_and(|name| {
@@ -147,7 +161,7 @@ mod tests {
     fn check(path: &str, before: Option<Node>, after: Option<Node>, review: Review, waits: bool) {
         let change = Change { path: path.to_owned(), before, after };
         let set = ChangeSet { workspace: "/w".into(), changes: vec![change], refused: vec![] };
-        assert_eq!(!reasons(&[set], review).is_empty(), waits, "{path} {review:?}");
+        assert_eq!(!reasons(&[set], review, &BTreeSet::new()).is_empty(), waits, "{path} {review:?}");
     }
 
     #[test]
@@ -178,7 +192,22 @@ mod tests {
         let change = |number: usize| Change { path: format!("f{number}"), before: None, after: file() };
         let set =
             |count| ChangeSet { workspace: "/w".into(), changes: (0..count).map(change).collect(), refused: vec![] };
-        assert!(reasons(&[set(BULK_PATHS)], Review::Risky).is_empty());
-        assert!(!reasons(&[set(BULK_PATHS + 1)], Review::Risky).is_empty());
+        assert!(reasons(&[set(BULK_PATHS)], Review::Risky, &BTreeSet::new()).is_empty());
+        assert!(!reasons(&[set(BULK_PATHS + 1)], Review::Risky, &BTreeSet::new()).is_empty());
+    }
+    #[test]
+    fn what_the_turn_made_may_go_again() {
+        let directory = |entries| Some(Node { kind: NodeKind::Directory { entries }, mode: 0o755 });
+        let made: BTreeSet<PathBuf> = ["/w/a", "/w/d", "/w/d/x", "/w/d/x.b", "/w/d-2"].map(PathBuf::from).into();
+        let waits = |path: &str, before: Option<Node>| {
+            let change = Change { path: path.to_owned(), before, after: None };
+            let set = ChangeSet { workspace: "/w".into(), changes: vec![change], refused: vec![] };
+            !reasons(&[set], Review::Risky, &made).is_empty()
+        };
+        assert!(!waits("a", file()));
+        assert!(waits("b", file()));
+        assert!(!waits("d", directory(2)));
+        assert!(waits("d", directory(3)), "somebody else put a file into it");
+        assert!(waits("e", directory(0)));
     }
 }

@@ -85,18 +85,7 @@ impl Engine {
             return;
         }
         let person = caller.person.clone();
-        let record = TurnRecord {
-            turn: turn.clone(),
-            person: person.clone(),
-            channel,
-            asked_at: step.now,
-            text,
-            model: None,
-            state: TurnState::Queued,
-            rounds: 0,
-            retries: 0,
-            cost: Money::ZERO,
-        };
+        let record = TurnRecord::new(turn.clone(), person.clone(), channel, step.now, text);
         note(step, Some(&caller), "turn.asked", json!({ "turn": turn.as_str(), "bytes": record.text.len() }));
         self.turns.insert(turn.clone(), LiveTurn::new(record, caller));
         self.keep_turn(&turn, step);

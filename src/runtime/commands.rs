@@ -22,7 +22,7 @@ const OUTPUT_SHOWN: usize = 3000;
 
 /// The commands with what they do, as the client's menu shows them: for everybody, for people who may
 /// run something, and for the owner.
-pub const MENU: [(&str, &str, Trust); 13] = [
+const MENU: [(&str, &str, Trust); 13] = [
     ("help", "What can be done here", Trust::Limited),
     ("stop", "End what is under way", Trust::Limited),
     ("budget", "What was spent, and the caps", Trust::Limited),
@@ -93,12 +93,13 @@ pub async fn command(handle: &Handle, caller: &Principal, line: &str, turn: Turn
     answered.unwrap_or_else(Answer::Text)
 }
 
+/// The commands of people with this trust, with what they do.
+pub fn menu(trust: Trust) -> Vec<(&'static str, &'static str)> {
+    MENU.iter().filter(|(_, _, least)| trust >= *least).map(|(name, what, _)| (*name, *what)).collect()
+}
+
 fn help(caller: &Principal) -> String {
-    let lines: Vec<String> = MENU
-        .iter()
-        .filter(|(_, _, least)| caller.trust >= *least)
-        .map(|(name, what, _)| format!("/{name} – {what}"))
-        .collect();
+    let lines: Vec<String> = menu(caller.trust).iter().map(|(name, what)| format!("/{name} – {what}")).collect();
     format!("Just write what you want. Beside that:\n\n{}", lines.join("\n"))
 }
 

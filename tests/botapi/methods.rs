@@ -46,13 +46,19 @@ pub(crate) fn call(
         "setMyCommands" => {
             let commands = parameters["commands"].as_array().unwrap();
             let text = |command: &Value, name: &str| command[name].as_str().unwrap().to_owned();
-            state.commands = commands.iter().map(|one| (text(one, "command"), text(one, "description"))).collect();
+            let menu: Vec<_> = commands.iter().map(|one| (text(one, "command"), text(one, "description"))).collect();
             let fits = |name: &str| {
                 (1..=32).contains(&name.len())
                     && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_')
             };
-            let all = state.commands.iter().all(|(name, about)| fits(name) && (1..=256).contains(&about.len()));
-            if all { Ok(true.into()) } else { Err(bad("BOT_COMMAND_INVALID")) }
+            let all = menu.iter().all(|(name, about)| fits(name) && (1..=256).contains(&about.len()));
+            if !all {
+                return Err(bad("BOT_COMMAND_INVALID"));
+            }
+            let scope = &parameters["scope"];
+            let chat = if scope["type"] == "chat" { Some(writable(state, scope)?) } else { None };
+            state.commands.insert(chat, menu);
+            Ok(true.into())
         }
         "getFile" => {
             let id = parameters["file_id"].as_str().unwrap();

@@ -202,9 +202,11 @@ impl BotApi {
         self.shared.state().notifications.clone()
     }
 
-    /// The bot's menu.
-    pub(crate) fn commands(&self) -> Vec<(String, String)> {
-        self.shared.state().commands.clone()
+    /// The menu that a person sees: that of their chat, else the one for all.
+    pub(crate) fn commands(&self, chat: i64) -> Vec<(String, String)> {
+        let state = self.shared.state();
+        let own = state.commands.get(&Some(chat)).or_else(|| state.commands.get(&None));
+        own.cloned().unwrap_or_default()
     }
 
     /// Updates that nobody has acknowledged.

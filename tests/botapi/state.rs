@@ -82,7 +82,7 @@ pub(crate) struct State {
     pub(crate) typing: HashMap<i64, usize>,
     pub(crate) open_queries: Vec<String>,
     pub(crate) notifications: Vec<(String, Option<String>)>,
-    pub(crate) commands: Vec<(String, String)>,
+    pub(crate) commands: BTreeMap<Option<i64>, Vec<(String, String)>>,
     /// What the client did that the Bot API's description does not allow, or what this server itself
     /// got wrong by the judgement of others.
     pub(crate) violations: Vec<String>,

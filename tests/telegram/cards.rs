@@ -8,7 +8,6 @@ use castoff::domain::change::{Change, ChangeSet, Landing, Node, NodeKind, Troubl
 use castoff::domain::ids::{ApprovalId, CallId, Digest, PersonId, RunId, TurnId};
 use castoff::domain::limits::Limits;
 use castoff::domain::model::ToolCall;
-use castoff::domain::money::Money;
 use castoff::domain::plan::{Access, Cover, CoverKind, Image, Input, Mount, Plan, Review};
 use castoff::domain::record::{
     ApprovalRecord, ApprovalState, Outcome, Reason, RunRecord, RunState, Subject, Verdict, VerdictRecord,
@@ -244,18 +243,15 @@ fn a_run_card_says_how_it_went_and_what_can_be_done() {
 }
 
 fn a_turn(state: TurnState) -> TurnRecord {
-    TurnRecord {
-        turn: TurnId::from_random([2; 11]),
-        person: PersonId::owner(),
-        channel: Channel::Telegram { chat: 7, message: 1 },
-        asked_at: Timestamp::from_ms(0),
-        text: "hi".to_owned(),
-        model: None,
-        state,
-        rounds: 0,
-        retries: 0,
-        cost: Money::default(),
-    }
+    let channel = Channel::Telegram { chat: 7, message: 1 };
+    let asked = TurnRecord::new(
+        TurnId::from_random([2; 11]),
+        PersonId::owner(),
+        channel,
+        Timestamp::from_ms(0),
+        "hi".to_owned(),
+    );
+    TurnRecord { state, ..asked }
 }
 
 #[test]

@@ -383,11 +383,13 @@ fn typing_and_the_menu_are_shown() {
     bot.api.say(ADA, "hi");
     bot.run(bot.telegram.typing(ADA)).unwrap();
     assert_eq!((bot.api.typing(ADA), bot.api.typing(BEN)), (1, 0));
-    bot.run(bot.telegram.set_commands(&[("runs", "what ran"), ("undo", "take it back")])).unwrap();
+    bot.run(bot.telegram.set_commands(None, &[("help", "what there is")])).unwrap();
+    bot.run(bot.telegram.set_commands(Some(ADA), &[("runs", "what ran"), ("undo", "take it back")])).unwrap();
     assert_eq!(
-        bot.api.commands(),
+        bot.api.commands(ADA),
         [("runs".to_owned(), "what ran".to_owned()), ("undo".to_owned(), "take it back".to_owned())]
     );
+    assert_eq!(bot.api.commands(BEN), [("help".to_owned(), "what there is".to_owned())]);
 }
 
 #[test]

@@ -258,13 +258,16 @@ impl Telegram {
         }
     }
 
-    /// Sets the menu of commands (name without `/`, and description) for all private chats.
+    /// Sets the menu of commands (name without `/`, and description) in one chat, or in all private
+    /// chats that have none of their own.
     ///
     /// # Errors
     /// As they say.
-    pub async fn set_commands(&self, commands: &[(&str, &str)]) -> Result<(), TelegramError> {
+    pub async fn set_commands(&self, chat: Option<i64>, commands: &[(&str, &str)]) -> Result<(), TelegramError> {
         let commands = commands.iter().map(|(name, description)| BotCommand::new(*name, *description));
-        self.done(payloads::SetMyCommands::new(commands).scope(BotCommandScope::AllPrivateChats)).await
+        let scope = chat
+            .map_or(BotCommandScope::AllPrivateChats, |chat| BotCommandScope::Chat { chat_id: ChatId(chat).into() });
+        self.done(payloads::SetMyCommands::new(commands).scope(scope)).await
     }
 
     /// The bytes of a file that a person sent, at most `bytes_max` (Telegram itself: 20 MB).

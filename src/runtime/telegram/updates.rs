@@ -1,6 +1,6 @@
 //! Updates: from whom, and what they set off.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
@@ -35,11 +35,8 @@ const TEXT_BYTES_MAX: usize = 128 * 1024;
 /// Takes updates as they come. An update is acknowledged by the poll after it, when what it led to is
 /// on record; one that comes again is known by the id of its turn.
 pub(super) async fn poll(bot: Bot, stop: &CancellationToken) {
-    let (mut offset, mut pause, mut strangers) = (0, PAUSE_FIRST, BTreeSet::new());
-    let menu: Vec<(&str, &str)> = commands::MENU.iter().map(|(name, what, _)| (*name, *what)).collect();
-    if let Err(error) = bot.telegram.set_commands(&menu).await {
-        tracing::warn!("the menu of commands was not set: {error}");
-    }
+    let (mut offset, mut pause, mut seen) = (0, PAUSE_FIRST, Seen::default());
+    set_menu(&bot, None, Trust::Limited).await;
     while !stop.is_cancelled() {
         let updates = tokio::select! {
             () = stop.cancelled() => return,
@@ -50,7 +47,7 @@ pub(super) async fn poll(bot: Bot, stop: &CancellationToken) {
                 pause = PAUSE_FIRST;
                 for update in updates {
                     offset = update.update + 1;
-                    take(&bot, update, &mut strangers).await;
+                    take(&bot, update, &mut seen).await;
                 }
             }
             Err(error) => {
@@ -70,7 +67,22 @@ pub(super) async fn poll(bot: Bot, stop: &CancellationToken) {
     }
 }
 
-async fn take(bot: &Bot, update: Incoming, strangers: &mut BTreeSet<i64>) {
+/// Whom the bot has met since it began.
+#[derive(Debug, Default)]
+struct Seen {
+    strangers: BTreeSet<i64>,
+    /// For what trust a person's menu was made.
+    menus: BTreeMap<i64, Trust>,
+}
+
+/// Shows what people with this trust can do in the menu of one chat, or of all that have none.
+async fn set_menu(bot: &Bot, chat: Option<i64>, trust: Trust) {
+    if let Err(error) = bot.telegram.set_commands(chat, &commands::menu(trust)).await {
+        tracing::warn!("the menu of commands was not set: {error}");
+    }
+}
+
+async fn take(bot: &Bot, update: Incoming, seen: &mut Seen) {
     let Incoming { update, from, what } = update;
     let known = bot.principal(from).filter(|person| person.trust > Trust::Blocked);
     let Some(person) = known else {
@@ -82,13 +94,19 @@ async fn take(bot: &Bot, update: Incoming, strangers: &mut BTreeSet<i64>) {
             return;
         }
         // Once each: whoever is not on the list shall not fill the log either.
-        if strangers.len() < STRANGERS_MAX && strangers.insert(from) {
+        if seen.strangers.len() < STRANGERS_MAX && seen.strangers.insert(from) {
             bot.send(Event::StrangerSeen { telegram_id: from }).await;
         }
         return;
     };
     match what {
-        What::Message(message) => message_of(bot, person, update, message).await,
+        What::Message(message) => {
+            let (chat, trust) = (message.chat, person.trust);
+            message_of(bot, person, update, message).await;
+            if seen.menus.insert(from, trust) != Some(trust) {
+                set_menu(bot, Some(chat), trust).await;
+            }
+        }
         What::Press { id, chat, message, press } => pressed(bot, person, (&id, chat, message), press).await,
         What::Ignored { why } => tracing::debug!("an update is no work: {why:?}"),
     }
