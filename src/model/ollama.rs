@@ -103,6 +103,12 @@ pub(super) fn shown_context(shown: &Value) -> Option<u64> {
     set.or_else(trained).filter(|tokens| *tokens > 0)
 }
 
+/// Whether a model that `/api/show` describes runs at another host (`remote_host`), as those of
+/// Ollama's cloud do.
+pub(super) fn shown_elsewhere(shown: &Value) -> bool {
+    shown.get("remote_host").and_then(Value::as_str).is_some_and(|host| !host.is_empty())
+}
+
 /// Whether a model that `/api/show` describes can call tools; an older Ollama does not say.
 pub(super) fn shown_tools(shown: &Value) -> bool {
     let able = shown.get("capabilities").and_then(Value::as_array);

@@ -55,6 +55,7 @@ impl Provider {
         deltas: UnboundedSender<Delta>,
         cancel: CancellationToken,
     ) -> Result<ModelReply, ModelFailure> {
+        self.stays_here(request.model.name())?;
         let body = Bytes::from(request_bytes(&self.endpoint, request));
         let worst = TokenUsage {
             input: u64::try_from(body.len()).unwrap_or(u64::MAX),
@@ -79,11 +80,15 @@ impl Provider {
 
     /// That the provider is there, takes the key, and has the model. Costs nothing where the provider
     /// can be asked for it (Anthropic, OpenAI, Ollama), else one token of a reply. For Ollama also that
-    /// the model can call tools.
+    /// the model can call tools and runs where Ollama runs.
     pub async fn check(&self, model: &str) -> Result<(), ModelFailure> {
         match self.endpoint.kind {
             Kind::Ollama => {
+                self.stays_here(model)?;
                 let shown = self.show(model).await?;
+                if ollama::shown_elsewhere(&shown) {
+                    return Err(elsewhere(model));
+                }
                 if ollama::shown_tools(&shown) {
                     return Ok(());
                 }
@@ -105,6 +110,14 @@ impl Provider {
             Kind::Ollama => ollama::shown_context(&self.show(model).await.ok()?),
             Kind::Anthropic | Kind::OpenAi => known::context_tokens(model),
         }
+    }
+
+    /// Refuses the models that Ollama passes on to its cloud, by their names: they are neither local nor
+    /// free. One under another name is found by [`Self::check`].
+    fn stays_here(&self, model: &str) -> Result<(), ModelFailure> {
+        let tag = model.rsplit_once(':').map_or("", |(_, tag)| tag);
+        let passed_on = self.endpoint.kind == Kind::Ollama && (tag == "cloud" || tag.ends_with("-cloud"));
+        if passed_on { Err(elsewhere(model)) } else { Ok(()) }
     }
 
     pub(super) fn dialect(&self) -> &'static dyn Dialect {
@@ -178,4 +191,12 @@ impl Provider {
         let (deltas, _unread) = unbounded_channel();
         self.call(&request, deltas, CancellationToken::new()).await.map(drop)
     }
+}
+
+fn elsewhere(model: &str) -> ModelFailure {
+    let why = format!(
+        "Ollama does not run `{model}` itself but sends what it is told to its cloud: choose a local model; a cloud \
+         model needs a provider of its own in settings.yaml, with prices"
+    );
+    failure::free(FailureKind::Refused, why)
 }

@@ -27,10 +27,10 @@ struct Field {
 }
 
 /// The members of unions that are used here.
-const UNIONS: [(&str, &str); 3] = [
-    ("BotCommandScope", "BotCommandScopeAllPrivateChats"),
-    ("MessageOrigin", "MessageOriginUser"),
-    ("MaybeInaccessibleMessage", "Message"),
+const UNIONS: [(&str, &[&str]); 3] = [
+    ("BotCommandScope", &["BotCommandScopeAllPrivateChats", "BotCommandScopeChat"]),
+    ("MessageOrigin", &["MessageOriginUser"]),
+    ("MaybeInaccessibleMessage", &["Message"]),
 ];
 
 fn api() -> &'static Api {
@@ -81,7 +81,10 @@ fn check_any(of: &str, kinds: &[String], value: &Value) -> Result<(), String> {
 }
 
 fn check_one(of: &str, kind: &str, value: &Value) -> Result<(), String> {
-    let kind = UNIONS.iter().find(|(union, _)| *union == kind).map_or(kind, |(_, member)| member);
+    if let Some((_, members)) = UNIONS.iter().find(|(union, _)| *union == kind) {
+        let members: Vec<String> = members.iter().map(|member| (*member).to_owned()).collect();
+        return check_any(of, &members, value);
+    }
     let fits = match kind {
         "Integer" => value.is_i64(),
         "String" => value.is_string(),

@@ -1,5 +1,5 @@
-"""Answers for the tests what Telegram's own library and a second client say: a JSON line in, a JSON
-line out.
+"""Answers for the tests what Telegram's own library and a second client say, at the Unix socket that is
+its argument: a JSON line in, a JSON line out. Ends when nobody has asked for a while.
 
     {"html": TEXT}                     how TDLib parses the text: {"text", "entities"} or {"error"}
     {"update": UPDATE}                  whether aiogram takes the update: {} or {"error"}
@@ -7,7 +7,11 @@ line out.
 """
 
 import json
+import os
+import socketserver
 import sys
+import threading
+import time
 
 import aiogram.types
 import tdjson
@@ -65,6 +69,28 @@ def answer(question):
     raise SystemExit(f"no such question: {question}")
 
 
+class Asker(socketserver.StreamRequestHandler):
+    open = 0
+    last = time.monotonic()
+
+    def handle(self):
+        Asker.open += 1
+        for line in self.rfile:
+            self.wfile.write(json.dumps(answer(json.loads(line))).encode() + b"\n")
+        Asker.open -= 1
+        Asker.last = time.monotonic()
+
+
+class Server(socketserver.ThreadingUnixStreamServer):
+    daemon_threads = True
+    request_queue_size = 64
+
+
 tdlib(function="setLogVerbosityLevel", new_verbosity_level=0)
-for line in sys.stdin:
-    print(json.dumps(answer(json.loads(line))), flush=True)
+# Bound beside its name and moved there, so that whoever finds it can connect.
+server = Server(sys.argv[1] + ".new", Asker)
+os.rename(sys.argv[1] + ".new", sys.argv[1])
+threading.Thread(target=server.serve_forever, daemon=True).start()
+while Asker.open > 0 or time.monotonic() - Asker.last < 120:
+    time.sleep(1)
+os.unlink(sys.argv[1])

@@ -3,10 +3,14 @@
 //! `target` by whichever test comes first.
 
 use std::fs::{self, File};
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::io::{BufRead as _, BufReader, Write as _};
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::{Mutex, OnceLock, PoisonError};
+use std::time::Duration;
 
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -58,41 +62,60 @@ pub(crate) fn validate(kind: &str, value: &Value) -> Result<(), String> {
 }
 
 struct Judge {
-    _process: Child,
-    questions: ChildStdin,
-    answers: BufReader<ChildStdout>,
+    questions: UnixStream,
+    answers: BufReader<UnixStream>,
 }
 
-/// The process ends with the test: its standard input does.
 fn ask(question: &Value) -> Value {
     static JUDGE: OnceLock<Mutex<Judge>> = OnceLock::new();
-    let judge = JUDGE.get_or_init(|| Mutex::new(start()));
+    let judge = JUDGE.get_or_init(|| Mutex::new(found()));
     let mut judge = judge.lock().unwrap_or_else(PoisonError::into_inner);
-    writeln!(judge.questions, "{question}").expect("the judges of Telegram texts ended; their output is above");
+    writeln!(judge.questions, "{question}").expect("the judges of Telegram texts listen");
     let mut line = String::new();
     judge.answers.read_line(&mut line).unwrap();
-    serde_json::from_str(&line).expect("the judges of Telegram texts ended; their output is above")
+    serde_json::from_str(&line).expect("the judges of Telegram texts ended; `judges.log` in their directory says why")
 }
 
-fn start() -> Judge {
+/// The judges that run, or those that whichever test comes first has started: they take seconds to begin,
+/// serve all test programs, and end by themselves when nobody has asked for a while.
+fn found() -> Judge {
+    let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join("telegram-authorities");
+    fs::create_dir_all(&directory).unwrap();
+    let mut hasher = DefaultHasher::new();
+    (include_str!("authorities.py"), PACKAGES, &directory).hash(&mut hasher);
+    // Not in that directory: the path of a socket has at most 107 bytes.
+    let socket = std::env::temp_dir().join(format!("castoff-judges-{:x}", hasher.finish()));
+    let lock = File::create(directory.join("lock")).unwrap();
+    lock.lock().unwrap();
+    let connected = UnixStream::connect(&socket).unwrap_or_else(|_| {
+        drop(fs::remove_file(&socket));
+        start(&directory, &socket);
+        UnixStream::connect(&socket).unwrap()
+    });
+    Judge { questions: connected.try_clone().unwrap(), answers: BufReader::new(connected) }
+}
+
+fn start(directory: &Path, socket: &Path) {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/botapi/authorities.py");
-    let mut process = command(&python())
+    let log = directory.join("judges.log");
+    let mut process = command(&python(directory))
         .arg(script)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
+        .arg(socket)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(File::create(&log).unwrap())
+        .process_group(0)
         .spawn()
         .expect("the Python of target starts");
-    let questions = process.stdin.take().unwrap();
-    let answers = BufReader::new(process.stdout.take().unwrap());
-    Judge { _process: process, questions, answers }
+    while !socket.exists() {
+        let ended = process.try_wait().unwrap();
+        assert!(ended.is_none(), "the judges of Telegram texts ended: {}", fs::read_to_string(&log).unwrap());
+        std::thread::sleep(Duration::from_millis(50));
+    }
 }
 
 /// The Python that has the packages, made at the first call; other test programs wait meanwhile.
-fn python() -> PathBuf {
-    let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join("telegram-authorities");
-    fs::create_dir_all(&directory).unwrap();
-    let lock = File::create(directory.join("lock")).unwrap();
-    lock.lock().unwrap();
+fn python(directory: &Path) -> PathBuf {
     let python = directory.join("venv/bin/python");
     let made = directory.join("made");
     let wanted = PACKAGES.join("\n");

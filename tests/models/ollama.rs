@@ -89,6 +89,11 @@ async fn show(Json(body): Json<Value>) -> Response {
         Some("llama3.3") => shown("stop \"<|eot|>\"", json!(["completion", "tools"])),
         Some("small") => shown("num_ctx                        16384\nstop \"x\"", json!(["completion", "tools"])),
         Some("old") => shown("", json!(["completion", "vision"])),
+        Some("alias") => Json(json!({
+            "details": {"parent_model": "gpt-oss:120b-cloud"}, "capabilities": ["completion", "tools"],
+            "remote_model": "gpt-oss:120b", "remote_host": "https://ollama.com:443"
+        }))
+        .into_response(),
         _ => missing(&body["model"]),
     }
 }
@@ -210,6 +215,13 @@ async fn a_model_is_tried_without_a_call_and_its_context_is_the_true_one() {
     assert_eq!(failure.kind, FailureKind::Refused);
     assert!(failure.why.contains("cannot call tools"), "{}", failure.why);
     assert_eq!(provider.check("missing").await.unwrap_err().kind, FailureKind::UnknownModel);
+    // Models that Ollama passes on are not local, under whatever name.
+    for name in ["gpt-oss:120b-cloud", "kimi-k2:cloud", "alias"] {
+        let failure = provider.check(name).await.unwrap_err();
+        assert!(failure.why.contains("its cloud"), "{name}: {}", failure.why);
+    }
+    let (failure, _) = call(&provider, &request("gpt-oss:120b-cloud", said("x"))).await;
+    assert!(failure.unwrap_err().why.contains("its cloud"));
     let mut contexts = Vec::new();
     for name in ["llama3.3", "small", "missing"] {
         contexts.push(provider.context_tokens(name).await);
