@@ -95,6 +95,7 @@ fn found() -> Judge {
     Judge { questions: connected.try_clone().unwrap(), answers: BufReader::new(connected) }
 }
 
+#[expect(clippy::zombie_processes, reason = "it outlives the test that began it")]
 fn start(directory: &Path, socket: &Path) {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/botapi/authorities.py");
     let log = directory.join("judges.log");
