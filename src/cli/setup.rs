@@ -10,7 +10,7 @@ use serde_json::json;
 use super::config::{Change, set};
 use super::outcome::BAD_INPUT;
 use crate::control::client::{Client, Refused};
-use crate::control::wire::{ModelsRequest, Pairing, SettingsRequest};
+use crate::control::wire::{ModelsRequest, Pairing, SettingsRequest, WRONG_CODES_MAX};
 
 /// How often it is looked whether the code has come.
 const PAIR_POLL: std::time::Duration = std::time::Duration::from_secs(1);
@@ -48,7 +48,7 @@ pub(super) async fn setup(home: &Path, config: &Path, given: Given) -> anyhow::R
     }
     let mut asker =
         Asker { editor: rustyline::DefaultEditor::new()?, home: home.to_path_buf(), config: config.to_path_buf() };
-    say("Five questions; Enter skips one, and `castoff setup` can be run again at any time.")?;
+    say("Five questions. Enter skips one, and `castoff setup` can be run again.")?;
     asker.model().await?;
     let bot = asker.telegram().await?;
     asker.owner(bot).await?;
@@ -149,20 +149,27 @@ impl Asker {
             return Ok(());
         }
         let Pairing { code, bot, .. } = Client::connect(&self.home).await?.post("/pair", &json!({})).await?;
+        // On a line of its own, so that no terminal breaks it.
         say(&format!(
-            "\n3/5 Who is the owner? Send this to @{bot} from your own Telegram: {code}\n(waiting; Ctrl-C skips)"
+            "\n3/5 Who is the owner? Send this code to @{bot} from your own Telegram:\n\n    {code}\n\n\
+             or open https://t.me/{bot}?start={code}\n(waiting; Ctrl-C skips)"
         ))?;
         for _ in 0..PAIR_POLLS_MAX {
             tokio::select! {
                 () = tokio::time::sleep(PAIR_POLL) => {}
-                stop = tokio::signal::ctrl_c() => { stop?; return Ok(()) }
+                stop = tokio::signal::ctrl_c() => { stop?; return say("(skipped)") }
             }
             let pairing: Pairing = Client::connect(&self.home).await?.get("/pair").await?;
             if let Some(id) = pairing.owner {
                 return say(&format!("Telegram id {id} is the owner's now"));
             }
+            if pairing.wrong >= WRONG_CODES_MAX {
+                return say(&format!(
+                    "{WRONG_CODES_MAX} wrong codes came, so this one counts no more; run `castoff setup` again for another"
+                ));
+            }
         }
-        say("nobody sent it; run `castoff setup` again")
+        say("nobody sent it; run `castoff setup` again for another code")
     }
 
     async fn workspace(&mut self) -> anyhow::Result<()> {

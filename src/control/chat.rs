@@ -102,7 +102,7 @@ pub(super) async fn set(
         return Err(Problem::new(78, format!("{error:#}")));
     }
     let tried = settings::try_out(handle.models(), Wish::from(request)).await.map_err(|why| Problem::new(65, why))?;
-    send(&handle, Event::SettingsAsked { by: caller, settings: tried.settings }).await?;
+    settings::keep(&handle, caller, tried.settings).await.map_err(|why| Problem::new(69, why))?;
     Ok(Json(tried.said))
 }
 

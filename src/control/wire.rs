@@ -8,7 +8,7 @@ use crate::domain::record::{ApprovalRecord, RunRecord};
 use crate::domain::run::Stream;
 use crate::domain::turn::TurnRecord;
 use crate::protocol::runner::Readiness;
-pub use crate::runtime::telegram::Pairing;
+pub use crate::runtime::telegram::{Pairing, WRONG_CODES_MAX};
 
 /// `POST /runs`: run a script. Answered by a stream of [`Line`]s.
 #[derive(Debug, Clone, Serialize, Deserialize)]

@@ -203,7 +203,7 @@ pub struct Post {
     pub state: PostState,
     /// The Telegram message that shows it, once there is one.
     pub message: Option<i32>,
-    /// Whether it may have been sent already, without our knowing: then it says so.
+    /// Whether what is sent for it next may be there already, without our knowing: then that says so.
     pub may_repeat: bool,
 }
 

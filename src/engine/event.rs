@@ -151,6 +151,11 @@ pub enum Event {
         /// By Telegram's word.
         telegram_id: i64,
     },
+    /// Something that the owner is to know, for people.
+    OwnerTold {
+        /// The words.
+        text: String,
+    },
     /// Telegram is in use (or no longer); and the owner's id, where only the settings know it.
     TelegramChosen {
         /// Whether a bot's token is set.

@@ -235,6 +235,7 @@ impl Engine {
             Event::StrangerSeen { telegram_id } => {
                 turn::note(&mut step, None, "telegram.stranger", serde_json::json!({ "telegram_id": telegram_id }));
             }
+            Event::OwnerTold { text } => self.tell_owner(text, &mut step),
             Event::TelegramChosen { on, owner } => (self.telegram, self.owner_chat) = (on, owner),
             Event::ModelChosen(model) => self.model = model,
             Event::Runner(message) => self.runner_said(message, &mut step),

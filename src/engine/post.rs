@@ -24,6 +24,8 @@ pub enum Posted {
     Taken,
     /// It stands in the chat, in this message.
     Shown(i32),
+    /// The message that shows it stays behind; it is sent anew, in another one.
+    Moved,
     /// It was not sent; it is to be tried again.
     NotSent,
     /// Nobody knows whether it was sent; it is tried again, and says so.
@@ -46,16 +48,18 @@ impl Engine {
                     post.state = PostState::Shown;
                 }
             }
+            Posted::Moved => post.message = None,
             Posted::NotSent => post.state = PostState::Waiting,
             Posted::Unknown => {
                 post.state = PostState::Waiting;
-                post.may_repeat = post.message.is_none();
+                post.may_repeat = true;
             }
             Posted::Lost => post.state = PostState::Lost,
         }
         let text = match what {
             Posted::Taken => "post.taken",
             Posted::Shown(_) => "post.shown",
+            Posted::Moved => "post.moved",
             Posted::NotSent | Posted::Unknown => "post.not-sent",
             Posted::Lost => "post.lost",
         };
@@ -183,7 +187,7 @@ impl Engine {
         for mut post in posts {
             if post.state == PostState::Sending {
                 post.state = PostState::Waiting;
-                post.may_repeat = post.message.is_none();
+                post.may_repeat = true;
                 step.records.push(Record::Post(Box::new(post.clone())));
             }
             if post.state == PostState::Waiting {

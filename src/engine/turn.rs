@@ -355,9 +355,20 @@ impl Engine {
             note(step, None, "budget.alert", json!({ "text": alert.to_string() }));
             let owner = PersonId::owner();
             self.say_to(&owner, turn, Body::Note { text: alert.to_string() }, step);
-            if let Some(chat) = self.chat_of(&owner) {
-                self.post(&owner, chat, PostSubject::Note(alert.to_string()), step);
-            }
+            self.post_to_owner(alert.to_string(), step);
+        }
+    }
+
+    /// Tells the owner in his chat, and puts it on record.
+    pub(super) fn tell_owner(&mut self, text: String, step: &mut Step) {
+        note(step, None, "owner.told", json!({ "text": text }));
+        self.post_to_owner(text, step);
+    }
+
+    fn post_to_owner(&mut self, text: String, step: &mut Step) {
+        let owner = PersonId::owner();
+        if let Some(chat) = self.chat_of(&owner) {
+            self.post(&owner, chat, PostSubject::Note(text), step);
         }
     }
 

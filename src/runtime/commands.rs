@@ -305,7 +305,7 @@ async fn model(handle: &Handle, caller: &Principal, name: &str) -> Result<Answer
     }
     let wish = Wish { model: Some(name.to_owned()), ..Wish::default() };
     let tried = settings::try_out(handle.models(), wish).await?;
-    send(handle, Event::SettingsAsked { by: caller.clone(), settings: tried.settings }).await?;
+    settings::keep(handle, caller.clone(), tried.settings).await?;
     Ok(Answer::Text(tried.said.join("\n")))
 }
 

@@ -1,12 +1,20 @@
 //! Changes of settings: tried with whoever they are for before they are kept.
 
+use std::time::Duration;
+
 use secrecy::{ExposeSecret as _, SecretString};
 
 use crate::domain::address::Reach;
 use crate::domain::model::ModelName;
+use crate::domain::principal::Principal;
 use crate::domain::record::SettingName;
+use crate::engine::Event;
+use crate::runtime::handle::Handle;
 use crate::runtime::models::Models;
 use crate::runtime::telegram;
+
+/// How long it may take until settings are on record.
+const KEEP_TIME_MAX: Duration = Duration::from_secs(30);
 
 /// What the owner wants changed.
 #[derive(Debug, Default)]
@@ -74,6 +82,31 @@ pub async fn try_out(models: &Models, wish: Wish) -> Result<Tried, String> {
         tried.keep(SettingName::DailyBudget { provider }, Some(amount.as_micros().to_string()), said);
     }
     Ok(tried)
+}
+
+/// Keeps settings; returns once they are on record, so that what is asked next sees them.
+///
+/// # Errors
+/// Why they may not be, for people.
+pub async fn keep(handle: &Handle, by: Principal, settings: Vec<(SettingName, Option<String>)>) -> Result<(), String> {
+    let mut changes = handle.desk().kept();
+    if !handle.send(Event::SettingsAsked { by, settings: settings.clone() }).await {
+        return Err("Castoff is shutting down".to_owned());
+    }
+    let store = handle.store();
+    let on_record = async {
+        loop {
+            let mut kept = true;
+            for (name, value) in &settings {
+                kept &= store.setting(name).map_err(|error| error.to_string())? == *value;
+            }
+            if kept || changes.changed().await.is_err() {
+                return Ok(());
+            }
+        }
+    };
+    let late = || Err("it took too long to put this on record; `castoff config` shows what is kept".to_owned());
+    tokio::time::timeout(KEEP_TIME_MAX, on_record).await.unwrap_or_else(|_| late())
 }
 
 fn provider_of(models: &Models, chosen: Option<&str>) -> Result<String, String> {

@@ -14,7 +14,7 @@ mod state;
 
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
@@ -155,6 +155,22 @@ impl BotApi {
         self.change(|state| state.faults.entry(method.to_owned()).or_default().push_back(fault));
     }
 
+    /// Nobody listens at the server's port any more, and every connection ends; or the server is back.
+    pub(crate) fn be_away(&self, away: bool) {
+        self.change(|state| state.away = away);
+        self.wait("the server leaves or comes back", |state| (state.listening != away).then_some(()));
+    }
+
+    /// Every update so far comes again, as if none of them had been acknowledged.
+    pub(crate) fn redeliver(&self) {
+        self.change(|state| {
+            let mut before: Vec<Value> = state.handed.iter().map(|(update, _)| update.clone()).collect();
+            before.sort_by_key(|update| update["update_id"].as_i64());
+            before.dedup();
+            state.updates.extend(before);
+        });
+    }
+
     /// A person blocks the bot.
     pub(crate) fn block(&self, person: i64) {
         self.change(|state| state.blocked.push(person));
@@ -176,14 +192,15 @@ impl BotApi {
     }
 
     fn wait<T>(&self, what: &str, look: impl Fn(&State) -> Option<T>) -> T {
+        let began = state::now();
         let mut state = self.shared.state();
         loop {
             if let Some(found) = look(&state) {
                 return found;
             }
-            let (next, time) = self.shared.seen.wait_timeout(state, WAIT_MAX).unwrap();
-            state = next;
-            assert!(!time.timed_out(), "it never came that {what}; requests: {:?}", state.requests);
+            let left = WAIT_MAX.checked_sub(began.elapsed());
+            let left = left.unwrap_or_else(|| panic!("it never came that {what}; requests: {:?}", state.requests));
+            (state, _) = self.shared.seen.wait_timeout(state, left).unwrap();
         }
     }
 
@@ -218,6 +235,24 @@ impl BotApi {
     pub(crate) fn requests(&self, method: &str) -> Vec<Value> {
         let state = self.shared.state();
         state.requests.iter().filter(|(name, _)| name == method).map(|(_, parameters)| parameters.clone()).collect()
+    }
+
+    /// When each request of a method came.
+    pub(crate) fn arrivals(&self, method: &str) -> Vec<Instant> {
+        let state = self.shared.state();
+        let all = state.requests.iter().zip(&state.arrived);
+        all.filter(|((name, _), _)| name == method).map(|(_, arrived)| *arrived).collect()
+    }
+
+    /// From handing out a person's last message to the next request that shows typing in their chat.
+    pub(crate) fn typing_delay(&self, person: i64) -> Option<Duration> {
+        let state = self.shared.state();
+        let of = |update: &Value| update.pointer("/message/from/id").and_then(Value::as_i64) == Some(person);
+        let (_, handed) = state.handed.iter().rev().find(|(update, _)| of(update))?;
+        let shows =
+            |(method, parameters): &(String, Value)| method == "sendChatAction" && parameters["chat_id"] == person;
+        let mut shown = state.requests.iter().zip(&state.arrived).filter(|(request, _)| shows(request));
+        shown.find_map(|(_, arrived)| arrived.checked_duration_since(*handed))
     }
 
     /// What was not as the Bot API has it, taken away: for tests of this server itself.

@@ -11,7 +11,7 @@ use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -48,15 +48,27 @@ struct Dropped;
 
 type Answer = Result<Response<Full<Bytes>>, Dropped>;
 
-/// Serves until told to stop.
+/// Serves until told to stop; leaves its port, and whoever is connected, while it is to be away.
 pub(crate) async fn serve(listener: TcpListener, shared: Arc<Shared>, stop: CancellationToken) {
-    let tasks = TaskTracker::new();
+    let address = listener.local_addr().unwrap();
+    let (tasks, mut connected, mut open) = (TaskTracker::new(), stop.child_token(), Some(listener));
     loop {
+        let bell = shared.bell.notified();
+        let away = shared.state().away;
+        if away && open.take().is_some() {
+            connected.cancel();
+        } else if !away && open.is_none() {
+            connected = stop.child_token();
+            open = Some(TcpListener::bind(address).await.unwrap());
+        }
+        shared.state().listening = open.is_some();
+        shared.seen.notify_all();
         let stream = tokio::select! {
             () = stop.cancelled() => return,
-            accepted = listener.accept() => accepted.unwrap().0,
+            () = bell => continue,
+            stream = accept(open.as_ref()) => stream,
         };
-        let (shared, stop) = (Arc::clone(&shared), stop.clone());
+        let (shared, connected) = (Arc::clone(&shared), connected.clone());
         tasks.spawn(async move {
             let service = service_fn(|request| {
                 let shared = Arc::clone(&shared);
@@ -64,11 +76,18 @@ pub(crate) async fn serve(listener: TcpListener, shared: Arc<Shared>, stop: Canc
             });
             let connection = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service);
             tokio::select! {
-                () = stop.cancelled() => {}
+                () = connected.cancelled() => {}
                 // A client that goes away, or one that is dropped, is no fault of the server.
                 _ = connection => {}
             }
         });
+    }
+}
+
+async fn accept(listener: Option<&TcpListener>) -> TcpStream {
+    match listener {
+        Some(listener) => listener.accept().await.unwrap().0,
+        None => std::future::pending().await,
     }
 }
 
@@ -97,7 +116,7 @@ async fn handle(shared: &Shared, request: Request<Incoming>) -> Answer {
     let (parameters, file) = parameters(method, content_type.as_deref(), &body.to_bytes());
     let fault = {
         let mut state = shared.state();
-        state.requests.push((method.to_owned(), parameters.clone()));
+        state.request(method, &parameters);
         state.fault(method)
     };
     shared.seen.notify_all();
@@ -217,7 +236,7 @@ async fn poll(shared: &Shared, parameters: &Value) -> Result<Value, Refusal> {
             Err((409, why.to_owned()))
         }
         Ok(updates) => Ok(updates),
-        Err(_) => Ok(state.updates.iter().take(limit).cloned().collect::<Vec<_>>().into()),
+        Err(_) => Ok(state.hand_out(limit)),
     }
 }
 
@@ -225,9 +244,12 @@ async fn wait(shared: &Shared, mine: u64, limit: usize) -> Value {
     loop {
         let bell = shared.bell.notified();
         {
-            let state = shared.state();
-            if !state.updates.is_empty() || state.poll != mine {
-                return state.updates.iter().take(limit).cloned().collect::<Vec<_>>().into();
+            let mut state = shared.state();
+            if state.poll != mine {
+                return Value::Null;
+            }
+            if !state.updates.is_empty() {
+                return state.hand_out(limit);
             }
         }
         bell.await;

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::fmt;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
@@ -79,6 +79,13 @@ pub(crate) struct State {
     pub(crate) allowed: Option<Vec<String>>,
     pub(crate) faults: HashMap<String, VecDeque<Fault>>,
     pub(crate) requests: Vec<(String, Value)>,
+    /// When each of them came.
+    pub(crate) arrived: Vec<Instant>,
+    /// Updates that were ever handed out, and when.
+    pub(crate) handed: Vec<(Value, Instant)>,
+    /// Whether nobody listens at the server's port.
+    pub(crate) away: bool,
+    pub(crate) listening: bool,
     pub(crate) typing: HashMap<i64, usize>,
     pub(crate) open_queries: Vec<String>,
     pub(crate) notifications: Vec<(String, Option<String>)>,
@@ -126,6 +133,19 @@ impl State {
         self.last_update
     }
 
+    /// Up to `limit` updates that wait, handed out now.
+    pub(crate) fn hand_out(&mut self, limit: usize) -> Value {
+        let waiting: Vec<Value> = self.updates.iter().take(limit).cloned().collect();
+        self.handed.extend(waiting.iter().map(|update| (update.clone(), now())));
+        waiting.into()
+    }
+
+    /// Puts a request on record.
+    pub(crate) fn request(&mut self, method: &str, parameters: &Value) {
+        self.requests.push((method.to_owned(), parameters.clone()));
+        self.arrived.push(now());
+    }
+
     /// Appends a message to a chat.
     pub(crate) fn append(&mut self, chat: i64, shown: Shown) {
         self.chats.entry(chat).or_default().push(shown);
@@ -140,6 +160,11 @@ impl State {
     pub(crate) fn fault(&mut self, method: &str) -> Option<Fault> {
         self.faults.get_mut(method)?.pop_front()
     }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the server tells how long the client took")]
+pub(crate) fn now() -> Instant {
+    Instant::now()
 }
 
 /// A person's `User`.

@@ -108,6 +108,11 @@ impl Live {
         panic!("never came about: {what}: {} {}", self.stdout.text(), self.stderr.text());
     }
 
+    /// What it has said so far, on standard output.
+    pub(crate) fn said(&self) -> String {
+        self.stdout.text()
+    }
+
     /// Whether it has not ended.
     pub(crate) fn is_under_way(&mut self) -> bool {
         self.child.try_wait().unwrap().is_none()

@@ -20,22 +20,48 @@ const PRICES: &str = "as_of: 2026-11-01\nprices:\n  mock/*: { input: 3, output: 
 pub(crate) struct Place {
     pub(crate) castoff: Castoff,
     pub(crate) api: BotApi,
-    server: Server,
+    server: Option<Server>,
     http: reqwest::Client,
     runtime: tokio::runtime::Runtime,
 }
 
+/// A model server that others wrote, and the base URL of its Anthropic side.
+fn llmock() -> (Server, String) {
+    let server = Server::start("llmock.main:app", &[("LLMOCK_RESPONSE_STYLE", "static")]);
+    let url = format!("{}/anthropic", server.url);
+    (server, url)
+}
+
 impl Place {
+    /// With llmock and the bot, and the owner listed by his Telegram id.
     pub(crate) fn new() -> Self {
+        let (server, url) = llmock();
+        let place = Self::start(Some(server), &url, &format!(", telegram_id: \"{OWNER}\""));
+        place.set_bot();
+        place
+    }
+
+    /// The same, but the model is at this base URL.
+    pub(crate) fn thinking_at(url: &str) -> Self {
+        let place = Self::start(None, url, &format!(", telegram_id: \"{OWNER}\""));
+        place.set_bot();
+        place
+    }
+
+    /// With llmock, and neither a bot nor an owner in Telegram yet.
+    pub(crate) fn unpaired() -> Self {
+        let (server, url) = llmock();
+        Self::start(Some(server), &url, "")
+    }
+
+    fn start(server: Option<Server>, model: &str, owner: &str) -> Self {
         let api = BotApi::start();
-        let server = Server::start("llmock.main:app", &[("LLMOCK_RESPONSE_STYLE", "static")]);
         let settings = format!(
-            "providers:\n  mock: {{ kind: anthropic, base_url: \"{}/anthropic\" }}\ntelegram: {{ base_url: \"{}\" }}\n",
-            server.url,
+            "providers:\n  mock: {{ kind: anthropic, base_url: \"{model}\" }}\ntelegram: {{ base_url: \"{}\" }}\n",
             api.url()
         );
         let users = format!(
-            "owner: {{ name: Ann, telegram_id: \"{OWNER}\" }}\nusers:\n  - {{ id: ben, name: Ben, trust_level: trusted, \
+            "owner: {{ name: Ann{owner} }}\nusers:\n  - {{ id: ben, name: Ben, trust_level: trusted, \
              telegram_id: \"{PARTNER}\" }}\n  - {{ id: bad, name: Bad, trust_level: blocked, telegram_id: \"777\" }}\n"
         );
         let castoff = Castoff::start(&[
@@ -47,28 +73,59 @@ impl Place {
         castoff::model::client(castoff::model::ClientRules::default()).unwrap();
         let runtime = tokio::runtime::Runtime::new().unwrap();
         let place = Self { castoff, api, server, http: reqwest::Client::new(), runtime };
-        let root = place.castoff.root();
-        let set = |flags: &[&str], secret: &str| {
-            place.castoff.begin_in(root, flags, secret.as_bytes()).finish().ended(0);
-        };
-        set(&["config", "--model", "mock/model-x", "--api-key", "-"], "sk-test-0123456789");
-        set(&["setup", "--telegram-token", "-"], place.api.token());
-        place.api.until_polled();
+        place.sets(&["config", "--model", "mock/model-x", "--api-key", "-"], "sk-test-0123456789");
         place
     }
 
+    fn set_bot(&self) {
+        self.sets(&["setup", "--telegram-token", "-"], self.api.token());
+        self.api.until_polled();
+    }
+
+    fn sets(&self, flags: &[&str], secret: &str) {
+        self.castoff.begin_in(self.castoff.root(), flags, secret.as_bytes()).finish().ended(0);
+    }
+
+    fn llmock(&self, path: &str) -> String {
+        format!("{}/_llmock/{path}", self.server.as_ref().expect("its model is llmock").url)
+    }
+
+    /// Kills the core as a crash would, and starts it again.
+    pub(crate) fn crash_and_serve(&self) {
+        self.castoff.crash();
+        self.castoff.serve();
+        self.api.until_polled();
+    }
+
+    /// Returns once every update was taken.
+    pub(crate) fn all_taken(&self) {
+        eventually("all updates are taken", || (self.api.unacknowledged() == 0).then_some(()));
+    }
+
+    /// What the model has cost today, in millionths of a dollar, with what is held for calls under way.
+    pub(crate) fn spent_micros(&self) -> u64 {
+        let budget: Value = serde_json::from_str(&self.castoff.castoff(&["budget", "--json"]).ended(0).stdout).unwrap();
+        let providers = budget["providers"].as_array().unwrap();
+        let mock = providers.iter().find(|one| one["provider"] == "mock").unwrap_or_else(|| panic!("{budget:#}"));
+        let daily = &mock["windows"][0];
+        daily["spent_micro_usd"].as_u64().unwrap() + daily["reserved_micro_usd"].as_u64().unwrap()
+    }
+
     pub(crate) fn script(&self, behaviors: &Value) {
-        let url = format!("{}/_llmock/scenario", self.server.url);
+        let url = self.llmock("scenario");
         let sent = self.http.post(url).json(&json!({ "behaviors": behaviors })).send();
         let answer = self.runtime.block_on(sent).unwrap();
         assert!(answer.status().is_success(), "{answer:?}");
     }
 
+    /// What the model was asked so far.
+    pub(crate) fn asked(&self) -> Value {
+        let url = self.llmock("requests");
+        self.runtime.block_on(async { self.http.get(url).send().await.unwrap().json().await.unwrap() })
+    }
+
     pub(crate) fn model_calls(&self) -> u64 {
-        let url = format!("{}/_llmock/requests", self.server.url);
-        let asked: Value =
-            self.runtime.block_on(async { self.http.get(url).send().await.unwrap().json().await.unwrap() });
-        asked["count"].as_u64().unwrap()
+        self.asked()["count"].as_u64().unwrap()
     }
 
     /// Waits until the person's screen has all of these.
@@ -86,6 +143,16 @@ impl Place {
             shown.iter().rev().find(has).map(|one| one.id)
         });
         self.api.press(person, message, button);
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            for person in [OWNER, PARTNER] {
+                eprintln!("the screen of {person}:\n{}", self.api.screen(person));
+            }
+        }
     }
 }
 

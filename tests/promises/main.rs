@@ -6,6 +6,7 @@
 #[expect(dead_code, reason = "what only the stories of `tests/run.rs` use")]
 mod common;
 #[path = "../place/mod.rs"]
+#[expect(dead_code, reason = "what only the stories of `tests/telegram_chat` use")]
 mod place;
 
 mod p01_no_command_runs_on_the_host;

@@ -5,28 +5,37 @@
 //!               ╲──▶ strangers: logged, nothing else
 //! ```
 
+mod answers;
 mod posts;
 mod updates;
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize};
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use crate::chat::telegram::Telegram;
 use crate::domain::ids::PostId;
 use crate::domain::principal::Principal;
 use crate::domain::record::{ApprovalRecord, SettingName};
+use crate::domain::time::Timestamp;
 use crate::domain::turn::{Post, PostState, PostSubject, TurnRecord};
 use crate::engine::Event;
+use crate::runtime::clock;
 use crate::runtime::handle::Handle;
 use crate::runtime::models::Models;
 use crate::store::{Store, StoreError};
 
 pub use posts::Posts;
+
+/// Wrong codes after which the right one counts no more, so that nobody can try them all.
+pub const WRONG_CODES_MAX: u32 = 10;
+/// How long a code counts.
+const CODE_MS: u64 = 10 * 60 * 1000;
 
 /// A code that makes whoever sends it to the bot the owner's account.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -37,16 +46,32 @@ pub struct Pairing {
     pub bot: String,
     /// The Telegram id that sent it.
     pub owner: Option<i64>,
+    /// Wrong codes that came; it counts no more at [`WRONG_CODES_MAX`].
+    pub wrong: u32,
+    /// Until when it counts.
+    pub until: Timestamp,
     /// Who asked for it.
     #[serde(skip)]
     asked_by: Option<Principal>,
 }
 
+/// What a text is to a code that is waited for.
+#[derive(Debug, PartialEq, Eq)]
+enum Sent {
+    /// It is the code; who asked for it.
+    Code(Principal),
+    /// It is the code that made the sender the owner: Telegram brings it again.
+    Again,
+    /// Something else.
+    Other,
+}
+
 /// What the Telegram side shares with the rest of the core.
 #[derive(Debug, Clone, Default)]
 pub struct Desk {
-    /// Settings changed.
+    /// Settings changed: for the bot, and for those who wait until they are on record.
     changed: Arc<Notify>,
+    kept: Arc<watch::Sender<()>>,
     pairing: Arc<Mutex<Option<Pairing>>>,
 }
 
@@ -54,6 +79,12 @@ impl Desk {
     /// The settings are to be looked at anew.
     pub(super) fn changed(&self) {
         self.changed.notify_one();
+        self.kept.send_replace(());
+    }
+
+    /// Rings whenever settings have changed from now on.
+    pub(super) fn kept(&self) -> watch::Receiver<()> {
+        self.kept.subscribe()
     }
 
     /// The code that is waited for, and whether it has come.
@@ -72,25 +103,31 @@ impl Desk {
         let mut bytes = [0; 4];
         getrandom::fill(&mut bytes).map_err(|error| format!("the kernel has no random bytes: {error}"))?;
         let code = format!("{:08}", u32::from_be_bytes(bytes) % 100_000_000);
-        let pairing = Pairing { code, bot, owner: None, asked_by: Some(by) };
+        let until = clock::now().plus_ms(CODE_MS);
+        let pairing = Pairing { code, bot, owner: None, wrong: 0, until, asked_by: Some(by) };
         *self.pairing.lock().unwrap_or_else(PoisonError::into_inner) = Some(pairing.clone());
         Ok(pairing)
     }
 
-    /// Takes a text as the code; who asked for it. A code counts once, and a wrong one ends it, so that
-    /// nobody can try them all.
-    fn take_code(&self, text: &str, from: i64) -> Option<Principal> {
+    /// Takes a text as the code, which counts once. A link to the bot sends it behind `/start`.
+    fn take_code(&self, text: &str, from: i64, now: Timestamp) -> Sent {
+        let text = text.strip_prefix("/start ").unwrap_or(text);
         let mut pairing = self.pairing.lock().unwrap_or_else(PoisonError::into_inner);
-        let open = pairing.as_mut().filter(|open| open.owner.is_none())?;
-        let is_code = text.len() == open.code.len() && text.bytes().all(|byte| byte.is_ascii_digit());
+        let Some(open) = pairing.as_mut() else { return Sent::Other };
         if open.code != text {
-            if is_code {
-                *pairing = None;
-            }
-            return None;
+            let tries = text.len() == open.code.len() && text.bytes().all(|byte| byte.is_ascii_digit());
+            open.wrong = open.wrong.saturating_add(u32::from(tries && open.owner.is_none()));
+            return Sent::Other;
         }
+        if open.owner == Some(from) {
+            return Sent::Again;
+        }
+        if open.wrong >= WRONG_CODES_MAX || now > open.until {
+            return Sent::Other;
+        }
+        let Some(by) = open.asked_by.take() else { return Sent::Other };
         open.owner = Some(from);
-        open.asked_by.take()
+        Sent::Code(by)
     }
 }
 
@@ -126,14 +163,14 @@ pub(super) fn open_posts(
 pub async fn serve(handle: Handle, mut wakes: mpsc::UnboundedReceiver<PostId>, stop: CancellationToken) {
     while !stop.is_cancelled() {
         let changed = handle.desk().changed.clone();
-        let bot = match Bot::of(&handle) {
+        let bot = match Bot::of(&handle, stop.child_token()) {
             Ok(bot) => bot,
             Err(why) => {
                 tracing::error!("Telegram is off: {why}");
                 None
             }
         };
-        let owner = bot.as_ref().and_then(|bot| bot.owner);
+        let owner = bot.as_ref().and_then(|bot| bot.chosen.owner);
         if !handle.send(Event::TelegramChosen { on: bot.is_some(), owner }).await {
             return;
         }
@@ -143,18 +180,55 @@ pub async fn serve(handle: Handle, mut wakes: mpsc::UnboundedReceiver<PostId>, s
                 () = changed.notified() => continue,
             }
         };
-        let ended = stop.child_token();
         let work = async {
-            tokio::join!(updates::poll(bot.clone(), &ended), posts::show(bot.clone(), &mut wakes, &ended));
+            tokio::join!(updates::poll(bot.clone()), posts::show(bot.clone(), &mut wakes));
         };
         let end = async {
+            let is_another = async {
+                loop {
+                    changed.notified().await;
+                    // Another setting than the bot's is no reason to begin anew.
+                    if Chosen::of(&handle).as_ref().ok().and_then(Option::as_ref) != Some(&bot.chosen) {
+                        return;
+                    }
+                }
+            };
             tokio::select! {
                 () = stop.cancelled() => {}
-                () = changed.notified() => {}
+                () = is_another => {}
             }
-            ended.cancel();
+            bot.ended.cancel();
         };
         tokio::join!(work, end);
+        bot.tasks.close();
+        bot.tasks.wait().await;
+    }
+}
+
+/// Which bot is set up, and whose it is.
+#[derive(Debug, Clone)]
+struct Chosen {
+    token: SecretString,
+    /// The owner's id, where only the settings know it.
+    owner: Option<i64>,
+    address: String,
+}
+
+impl PartialEq for Chosen {
+    fn eq(&self, other: &Self) -> bool {
+        self.token.expose_secret() == other.token.expose_secret()
+            && (self.owner, &self.address) == (other.owner, &other.address)
+    }
+}
+
+impl Chosen {
+    fn of(handle: &Handle) -> Result<Option<Self>, String> {
+        let store = handle.store();
+        let token = store.setting(&SettingName::TelegramToken).map_err(|error| error.to_string())?;
+        let Some(token) = token.map(SecretString::from) else { return Ok(None) };
+        let owner = store.setting(&SettingName::OwnerTelegramId).map_err(|error| error.to_string())?;
+        let owner = owner.and_then(|id| id.parse().ok());
+        Ok(Some(Self { token, owner, address: handle.models().settings().telegram.as_str().to_owned() }))
     }
 }
 
@@ -163,27 +237,26 @@ pub async fn serve(handle: Handle, mut wakes: mpsc::UnboundedReceiver<PostId>, s
 struct Bot {
     telegram: Arc<Telegram>,
     handle: Handle,
-    /// The owner's id, where only the settings know it.
-    owner: Option<i64>,
+    chosen: Chosen,
+    /// Answers that have to be sent again.
+    tasks: TaskTracker,
+    /// It is to end, for another bot or for good.
+    ended: CancellationToken,
 }
 
 impl Bot {
-    fn of(handle: &Handle) -> Result<Option<Self>, String> {
-        let store = handle.store();
-        let token = store.setting(&SettingName::TelegramToken).map_err(|error| error.to_string())?;
-        let Some(token) = token else { return Ok(None) };
-        let owner = store.setting(&SettingName::OwnerTelegramId).map_err(|error| error.to_string())?;
-        let address = handle.models().settings().telegram.as_str().to_owned();
-        let telegram = Telegram::new(SecretString::from(token), &address).map_err(|error| error.to_string())?;
-        let owner = owner.and_then(|id| id.parse().ok());
-        Ok(Some(Self { telegram: Arc::new(telegram), handle: handle.clone(), owner }))
+    fn of(handle: &Handle, ended: CancellationToken) -> Result<Option<Self>, String> {
+        let Some(chosen) = Chosen::of(handle)? else { return Ok(None) };
+        let telegram = Telegram::new(chosen.token.clone(), &chosen.address).map_err(|error| error.to_string())?;
+        let (telegram, tasks) = (Arc::new(telegram), TaskTracker::new());
+        Ok(Some(Self { telegram, handle: handle.clone(), chosen, tasks, ended }))
     }
 
     /// Who this is; `None` for strangers.
     fn principal(&self, from: i64) -> Option<Principal> {
         let policy = self.handle.view().policy;
         let listed = policy.principal_of_telegram(from);
-        let owner = || policy.principal("owner").filter(|_| self.owner == Some(from));
+        let owner = || policy.principal("owner").filter(|_| self.chosen.owner == Some(from));
         listed.or_else(owner)
     }
 
@@ -210,5 +283,48 @@ impl Bot {
                 None
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::ids::PersonId;
+    use crate::domain::principal::Trust;
+
+    const NOW: Timestamp = Timestamp::from_ms(1_000);
+
+    fn owner() -> Principal {
+        Principal { person: PersonId::owner(), name: "Ann".to_owned(), trust: Trust::Owner }
+    }
+
+    fn waiting() -> Desk {
+        let (code, bot) = ("12345678".to_owned(), "a_bot".to_owned());
+        let until = NOW.plus_ms(CODE_MS);
+        let pairing = Pairing { code, bot, owner: None, wrong: 0, until, asked_by: Some(owner()) };
+        Desk { pairing: Arc::new(Mutex::new(Some(pairing))), ..Desk::default() }
+    }
+
+    #[test]
+    fn a_code_counts_once_for_whoever_is_first_and_not_for_ever() {
+        let desk = waiting();
+        assert_eq!(desk.take_code("12345679", 1, NOW), Sent::Other);
+        assert_eq!(desk.take_code("hello", 2, NOW), Sent::Other);
+        assert_eq!(desk.take_code("12345678", 2, NOW), Sent::Code(owner()));
+        assert_eq!(desk.take_code("12345678", 2, NOW), Sent::Again);
+        assert_eq!(desk.take_code("12345678", 1, NOW), Sent::Other);
+        assert_eq!(waiting().take_code("/start 12345678", 2, NOW), Sent::Code(owner()));
+        assert_eq!(waiting().take_code("12345678", 2, NOW.plus_ms(CODE_MS + 1)), Sent::Other);
+        assert_eq!(Desk::default().take_code("12345678", 2, NOW), Sent::Other);
+    }
+
+    #[test]
+    fn codes_cannot_be_tried_out() {
+        let desk = waiting();
+        for wrong in 0..WRONG_CODES_MAX {
+            assert_eq!(desk.take_code(&format!("{wrong:08}"), 1, NOW), Sent::Other);
+        }
+        assert_eq!(desk.take_code("12345678", 2, NOW), Sent::Other);
+        assert_eq!(desk.paired().map(|pairing| (pairing.wrong, pairing.owner)), Some((WRONG_CODES_MAX, None)));
     }
 }

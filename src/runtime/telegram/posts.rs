@@ -9,7 +9,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::Bot;
-use crate::chat::telegram::{Outgoing, SendError, TelegramError, cards};
+use super::answers::{After, RETRY_FIRST, RETRY_MAX};
+use crate::chat::telegram::{Outgoing, SendError, cards};
 use crate::domain::ids::{PersonId, PostId};
 use crate::domain::model::Delta;
 use crate::domain::record::{ApprovalRecord, RunRecord, Subject};
@@ -23,18 +24,14 @@ use crate::runtime::handle::News;
 const DRAFT_PAUSE: Duration = Duration::from_millis(1200);
 /// How long it may take until a report is on record.
 const REPORT_TIME_MAX: Duration = Duration::from_secs(30);
-/// First pause before another try; doubled each time.
-const RETRY_FIRST: Duration = Duration::from_secs(1);
-/// Longest pause before another try.
-const RETRY_MAX: Duration = Duration::from_secs(60);
 
 /// Shows posts as they are woken, until told to stop.
-pub(super) async fn show(bot: Bot, wakes: &mut mpsc::UnboundedReceiver<PostId>, stop: &CancellationToken) {
+pub(super) async fn show(bot: Bot, wakes: &mut mpsc::UnboundedReceiver<PostId>) {
     let tasks = TaskTracker::new();
     let mut chats: HashMap<i64, mpsc::UnboundedSender<PostId>> = HashMap::new();
     loop {
         let id = tokio::select! {
-            () = stop.cancelled() => break,
+            () = bot.ended.cancelled() => break,
             id = wakes.recv() => id,
         };
         let Some(id) = id else { break };
@@ -42,7 +39,7 @@ pub(super) async fn show(bot: Bot, wakes: &mut mpsc::UnboundedReceiver<PostId>, 
         let worker = chats.entry(post.chat).or_insert_with(|| {
             let (sender, receiver) = mpsc::unbounded_channel();
             let worker = Worker { bot: bot.clone(), drafts: HashMap::new(), tasks: TaskTracker::new(), last: 0 };
-            tasks.spawn(worker.run(receiver, stop.clone()));
+            tasks.spawn(worker.run(receiver));
             sender
         });
         drop(worker.send(id));
@@ -62,7 +59,8 @@ struct Worker {
 }
 
 impl Worker {
-    async fn run(mut self, mut posts: mpsc::UnboundedReceiver<PostId>, stop: CancellationToken) {
+    async fn run(mut self, mut posts: mpsc::UnboundedReceiver<PostId>) {
+        let stop = self.bot.ended.clone();
         while let Some(id) = tokio::select! { () = stop.cancelled() => None, id = posts.recv() => id } {
             tokio::select! {
                 () = stop.cancelled() => break,
@@ -76,7 +74,7 @@ impl Worker {
 
     /// Shows a post as it is to be shown now, however often that must be tried.
     async fn show(&mut self, id: &PostId) {
-        let mut pause = RETRY_FIRST;
+        let (mut pause, mut parts) = (RETRY_FIRST, Parts::default());
         loop {
             let Some(post) = self.bot.post(id).await.filter(|post| post.state == PostState::Waiting) else { return };
             if let Some((cancel, task)) = self.drafts.remove(id) {
@@ -84,20 +82,34 @@ impl Worker {
                 cancel.cancel();
                 drop(task.await);
             }
+            // From before it is sent, so that the first words are not missed.
+            let news = match &post.subject {
+                PostSubject::Turn(turn) => Some(self.bot.handle.watch_turn(turn)),
+                PostSubject::Approval(_) | PostSubject::Run(_) | PostSubject::Note(_) => None,
+            };
             if !self.bot.report(id, Posted::Taken).await {
                 return;
             }
+            // One that stands there in part goes on where it is.
+            let moved = if parts.done == 0 { self.below(post).await } else { Some(post) };
+            let Some(post) = moved else { return };
             // After it is taken: what changes from here on makes it wait again.
             let shown = self.bot.render(&post).await;
-            let (what, wait) = match self.deliver(&post, &shown).await {
-                Ok(message) => (Posted::Shown(message), None),
-                Err(error) => verdict(&post, &error, pause),
+            let (what, wait) = match self.deliver(&post, &shown, &mut parts).await {
+                Ok(message) => (message.map_or(Posted::Lost, Posted::Shown), None),
+                Err(failed) => match After::of(&failed.error, failed.said, pause) {
+                    After::Again(wait) => (Posted::NotSent, Some(wait)),
+                    // An edit never doubles.
+                    After::Doubtful(wait) if failed.edit => (Posted::NotSent, Some(wait)),
+                    After::Doubtful(wait) => (Posted::Unknown, Some(wait)),
+                    After::TwiceDoubtful | After::Lost => (Posted::Lost, None),
+                },
             };
             if !self.bot.report(id, what).await {
                 return;
             }
-            if let (Posted::Shown(message), PostSubject::Turn(turn)) = (what, &post.subject) {
-                self.keep_up(post.clone(), turn.clone(), message).await;
+            if let (Posted::Shown(message), Some(news)) = (what, news) {
+                self.keep_up(&post, message, news).await;
             }
             let Some(wait) = wait else { return };
             tokio::time::sleep(wait).await;
@@ -105,77 +117,103 @@ impl Worker {
         }
     }
 
-    /// Sends or edits; returns the first message.
-    async fn deliver(&mut self, post: &Post, shown: &[Outgoing]) -> Result<i32, SendError> {
-        let mut shown = shown.iter().cloned();
-        let Some(first) = shown.next() else { return Ok(post.message.unwrap_or_default()) };
-        let first = if post.may_repeat { first.may_repeat() } else { first };
-        let telegram = Arc::clone(&self.bot.telegram);
-        let is_reply = match &post.subject {
-            PostSubject::Turn(turn) => self.bot.is_over(turn).await,
-            PostSubject::Approval(_) | PostSubject::Run(_) | PostSubject::Note(_) => false,
-        };
-        let message = match post.message {
-            // A reply stands below the cards of its turn, where it is looked for.
-            Some(draft) if is_reply && self.last > draft => {
-                let message = telegram.send(post.chat, &first, None).await?;
-                if let Err(error) =
-                    telegram.edit(post.chat, draft, &Outgoing::text("<i>castoff: done, see below</i>".to_owned())).await
-                {
-                    tracing::debug!("a draft was not closed: {error}");
-                }
-                message
-            }
-            Some(message) => {
-                telegram.edit(post.chat, message, &first).await?;
-                message
-            }
-            None => telegram.send(post.chat, &first, None).await?,
-        };
-        self.last = self.last.max(message);
-        for next in shown {
-            self.last = telegram.send(post.chat, &next, None).await?;
+    /// Leaves the draft of a reply behind when cards came after it: a reply stands below the cards of its
+    /// turn, where it is looked for. That it is sent anew is on record before it is.
+    async fn below(&mut self, mut post: Post) -> Option<Post> {
+        let (PostSubject::Turn(turn), Some(draft)) = (&post.subject, post.message) else { return Some(post) };
+        if self.last <= draft || !self.bot.is_over(turn).await {
+            return Some(post);
         }
-        Ok(message)
+        let closed = Outgoing::text("<i>castoff: done, see below</i>".to_owned());
+        if let Err(error) = self.bot.telegram.edit(post.chat, draft, &closed).await {
+            tracing::debug!("a draft was not closed: {error}");
+        }
+        post.message = None;
+        self.bot.report(&post.post, Posted::Moved).await.then_some(post)
+    }
+
+    /// Sends or edits what does not stand there yet; returns the first message, `None` when nobody knows it.
+    async fn deliver(&mut self, post: &Post, shown: &[Outgoing], parts: &mut Parts) -> Result<Option<i32>, Failed> {
+        let telegram = Arc::clone(&self.bot.telegram);
+        if post.may_repeat && parts.tried == 0 {
+            // Before a restart: nobody knows how far it came.
+            parts.tried = shown.len();
+        }
+        for (number, part) in shown.iter().enumerate().skip(parts.done) {
+            if let (0, Some(message)) = (number, post.message) {
+                let edited = telegram.edit(post.chat, message, part).await;
+                edited.map_err(|error| Failed { error, edit: true, said: false })?;
+                (parts.first, parts.done) = (Some(message), 1);
+                continue;
+            }
+            let said = number < parts.tried;
+            parts.tried = parts.tried.max(number + 1);
+            let part = if said { part.clone().may_repeat() } else { part.clone() };
+            match telegram.send(post.chat, &part, None).await {
+                Ok(message) => {
+                    self.last = self.last.max(message);
+                    parts.first = parts.first.or((number == 0).then_some(message));
+                }
+                // It may be there twice: on with the next one.
+                Err(SendError::Unknown(error)) if said => tracing::warn!("a message may not be shown: {error}"),
+                Err(error) => {
+                    if !matches!(error, SendError::Unknown(_)) {
+                        // Not this time.
+                        parts.tried = if said { parts.tried } else { number };
+                    }
+                    return Err(Failed { error, edit: false, said });
+                }
+            }
+            parts.done = number + 1;
+        }
+        Ok(parts.first.or(if shown.is_empty() { Some(post.message.unwrap_or_default()) } else { None }))
     }
 
     /// Keeps a turn's message up to date while the model writes.
-    async fn keep_up(&mut self, post: Post, turn: crate::domain::ids::TurnId, message: i32) {
-        let Some(record) = self.bot.turn(&turn).await else { return };
-        if record.state.is_over() {
-            return;
-        }
-        let (bot, cancel) = (self.bot.clone(), CancellationToken::new());
-        let (id, stopped) = (post.post.clone(), cancel.clone());
-        let task = self.tasks.spawn(async move { draft(bot, post.chat, message, record, stopped).await });
-        self.drafts.insert(id, (cancel, task));
+    async fn keep_up(&mut self, post: &Post, message: i32, news: mpsc::UnboundedReceiver<News>) {
+        let PostSubject::Turn(turn) = &post.subject else { return };
+        let Some(record) = self.bot.turn(turn).await.filter(|record| !record.state.is_over()) else { return };
+        let (bot, chat, cancel) = (self.bot.clone(), post.chat, CancellationToken::new());
+        let stopped = cancel.clone();
+        let task = self.tasks.spawn(draft(bot, (chat, message), record, news, stopped));
+        self.drafts.insert(post.post.clone(), (cancel, task));
     }
 }
 
-/// What is reported of a failure, and how long to wait before another try.
-fn verdict(post: &Post, error: &SendError, pause: Duration) -> (Posted, Option<Duration>) {
-    match error {
-        SendError::RetryAfter { seconds } => (Posted::NotSent, Some(Duration::from_secs(*seconds).min(RETRY_MAX * 10))),
-        SendError::Blocked { .. } => (Posted::Lost, None),
-        SendError::NotSent(TelegramError::Refused { .. } | TelegramError::TooLarge { .. }) => {
-            tracing::warn!("a message cannot be shown: {error}");
-            (Posted::Lost, None)
-        }
-        SendError::NotSent(_) => (Posted::NotSent, Some(pause)),
-        // An edit never doubles, and what may be there twice is tried once more.
-        SendError::Unknown(_) if post.message.is_some() => (Posted::NotSent, Some(pause)),
-        SendError::Unknown(_) if post.may_repeat => (Posted::Lost, None),
-        SendError::Unknown(_) => (Posted::Unknown, Some(pause)),
-    }
+/// How far the messages of a post have come.
+#[derive(Debug, Default)]
+struct Parts {
+    /// Those that stand there, from the first on.
+    done: usize,
+    /// Those that may stand there.
+    tried: usize,
+    /// The first one's message.
+    first: Option<i32>,
 }
 
-async fn draft(bot: Bot, chat: i64, message: i32, mut turn: TurnRecord, cancel: CancellationToken) {
-    let mut news = bot.handle.watch_turn(&turn.turn);
+/// A message that was not shown, or nobody knows.
+struct Failed {
+    error: SendError,
+    /// It was to be another one's new text.
+    edit: bool,
+    /// It said that it may be there already.
+    said: bool,
+}
+
+async fn draft(
+    bot: Bot,
+    (chat, message): (i64, i32),
+    mut turn: TurnRecord,
+    mut news: mpsc::UnboundedReceiver<News>,
+    cancel: CancellationToken,
+) {
     let (mut text, mut fresh) = (String::new(), true);
+    let mut pauses = tokio::time::interval_at(tokio::time::Instant::now() + DRAFT_PAUSE, DRAFT_PAUSE);
+    pauses.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         tokio::select! {
             () = cancel.cancelled() => return,
-            () = tokio::time::sleep(DRAFT_PAUSE), if fresh => {
+            _ = pauses.tick(), if fresh => {
                 fresh = false;
                 let shown = cards::draft(&turn, &text);
                 let typed = bot.telegram.typing(chat);

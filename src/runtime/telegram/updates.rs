@@ -3,19 +3,21 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use tokio_util::sync::CancellationToken;
-
-use super::Bot;
-use crate::chat::telegram::{FileRef, Incoming, Message, Outgoing, Press, TelegramError, What, cards};
+use super::answers::{self, say};
+use super::{Bot, Sent};
+use crate::chat::telegram::{FileRef, Incoming, Message, Press, TelegramError, What};
 use crate::domain::ids::{RunId, TurnId};
 use crate::domain::principal::{Principal, Trust};
 use crate::domain::record::{ApprovalState, Outcome, RunState, SettingName};
 use crate::domain::task::{FilePath, FileRequest};
+use crate::domain::time::Timestamp;
 use crate::domain::turn::Channel;
 use crate::engine::{Ask, Event, FreshIds, Saying};
 use crate::policy::ParsedTask;
+use crate::runtime::clock;
 use crate::runtime::commands::{self, Answer};
 use crate::runtime::handle::News;
+use crate::runtime::settings;
 
 /// How long one poll waits for an update.
 const POLL_S: u32 = 50;
@@ -23,42 +25,64 @@ const POLL_S: u32 = 50;
 const PAUSE_FIRST: Duration = Duration::from_secs(1);
 /// Longest such pause.
 const PAUSE_MAX: Duration = Duration::from_secs(60);
+/// How long the last acknowledgement may take when the bot ends.
+const LEAVE_TIME_MAX: Duration = Duration::from_secs(2);
+/// How long nothing more is said about another program that takes the bot's messages.
+const TOLD_AGAIN_MS: u64 = 60 * 60 * 1000;
 /// Strangers that are put on record one by one.
 const STRANGERS_MAX: usize = 1000;
 /// Longest file that is taken.
 const FILE_BYTES_MAX: u64 = 16 << 20;
 /// How long it may take until a file has landed.
 const RECEIVE_TIME_MAX: Duration = Duration::from_secs(60);
+/// What the owner reads first.
+const PAIRED: &str =
+    "You are the owner of this Castoff now. Write what you want; /help lists what there is beside that.";
 /// Longest message of a person.
 const TEXT_BYTES_MAX: usize = 128 * 1024;
 
 /// Takes updates as they come. An update is acknowledged by the poll after it, when what it led to is
 /// on record; one that comes again is known by the id of its turn.
-pub(super) async fn poll(bot: Bot, stop: &CancellationToken) {
-    let (mut offset, mut pause, mut seen) = (0, PAUSE_FIRST, Seen::default());
-    set_menu(&bot, None, Trust::Limited).await;
-    while !stop.is_cancelled() {
+pub(super) async fn poll(bot: Bot) {
+    let (mut taken, mut asked) = (0, 0);
+    poll_on(&bot, &mut taken, &mut asked).await;
+    // What was taken is not to come again to the bot after this one, or after a restart.
+    if taken != asked
+        && let Ok(Err(error)) = tokio::time::timeout(LEAVE_TIME_MAX, bot.telegram.updates(taken, 0)).await
+    {
+        tracing::debug!("the last messages were not acknowledged: {error}");
+    }
+}
+
+/// Polls until the bot is to end. `taken` is the offset behind the last update that was taken, `asked` that of
+/// the last poll.
+async fn poll_on(bot: &Bot, taken: &mut i64, asked: &mut i64) {
+    let (mut pause, mut seen, mut told) = (PAUSE_FIRST, Seen::default(), None);
+    set_menu(bot, None, Trust::Limited).await;
+    while !bot.ended.is_cancelled() {
+        *asked = *taken;
         let updates = tokio::select! {
-            () = stop.cancelled() => return,
-            updates = bot.telegram.updates(offset, POLL_S) => updates,
+            () = bot.ended.cancelled() => return,
+            updates = bot.telegram.updates(*taken, POLL_S) => updates,
         };
         match updates {
             Ok(updates) => {
                 pause = PAUSE_FIRST;
                 for update in updates {
-                    offset = update.update + 1;
-                    take(&bot, update, &mut seen).await;
+                    *taken = update.update + 1;
+                    take(bot, update, &mut seen).await;
                 }
             }
             Err(error) => {
                 tracing::warn!("no messages from Telegram: {error}");
+                tell_of_another(bot, &error, &mut told).await;
                 let wait = if let TelegramError::RetryAfter { seconds } = error {
                     Duration::from_secs(seconds)
                 } else {
                     pause
                 };
                 tokio::select! {
-                    () = stop.cancelled() => return,
+                    () = bot.ended.cancelled() => return,
                     () = tokio::time::sleep(wait) => {}
                 }
                 pause = (pause * 2).min(PAUSE_MAX);
@@ -85,14 +109,17 @@ async fn set_menu(bot: &Bot, chat: Option<i64>, trust: Trust) {
 async fn take(bot: &Bot, update: Incoming, seen: &mut Seen) {
     let Incoming { update, from, what } = update;
     let known = bot.principal(from).filter(|person| person.trust > Trust::Blocked);
-    let Some(person) = known else {
-        if let What::Message(message) = &what
-            && let Some(by) = bot.handle.desk().take_code(message.text.trim(), from)
-        {
-            let settings = vec![(SettingName::OwnerTelegramId, Some(from.to_string()))];
-            bot.send(Event::SettingsAsked { by, settings }).await;
-            return;
+    // The owner may send a code again, from the same account; nobody else who is listed.
+    if let What::Message(message) = &what
+        && known.as_ref().is_none_or(|person| person.trust == Trust::Owner)
+    {
+        match bot.handle.desk().take_code(message.text.trim(), from, clock::now()) {
+            Sent::Code(by) => return paired(bot, by, from, message.chat).await,
+            Sent::Again => return,
+            Sent::Other => {}
         }
+    }
+    let Some(person) = known else {
         // Once each: whoever is not on the list shall not fill the log either.
         if seen.strangers.len() < STRANGERS_MAX && seen.strangers.insert(from) {
             bot.send(Event::StrangerSeen { telegram_id: from }).await;
@@ -109,6 +136,26 @@ async fn take(bot: &Bot, update: Incoming, seen: &mut Seen) {
         }
         What::Press { id, chat, message, press } => pressed(bot, person, (&id, chat, message), press).await,
         What::Ignored { why } => tracing::debug!("an update is no work: {why:?}"),
+    }
+}
+
+/// The owner's account is known now.
+async fn paired(bot: &Bot, by: Principal, from: i64, chat: i64) {
+    let settings = vec![(SettingName::OwnerTelegramId, Some(from.to_string()))];
+    let said = match settings::keep(&bot.handle, by, settings).await {
+        Ok(()) => PAIRED.to_owned(),
+        Err(why) => why,
+    };
+    say(bot, chat, &said).await;
+}
+
+/// Tells the owner, now and then, that another program takes the bot's messages.
+async fn tell_of_another(bot: &Bot, error: &TelegramError, told: &mut Option<Timestamp>) {
+    let now = clock::now();
+    let lately = told.is_some_and(|then| then <= now && now.ms_since(then) < TOLD_AGAIN_MS);
+    if matches!(error, TelegramError::AnotherPoller { .. }) && !lately {
+        *told = Some(now);
+        bot.send(Event::OwnerTold { text: error.to_string() }).await;
     }
 }
 
@@ -140,7 +187,7 @@ async fn message_of(bot: &Bot, person: Principal, update: i64, message: Message)
     }
     if text.starts_with('/') {
         let answer = commands::command(&bot.handle, &person, &text, turn.clone(), chat).await;
-        return show_answer(bot, chat, answer).await;
+        return answers::show(bot, chat, answer).await;
     }
     if text.len() > TEXT_BYTES_MAX {
         say(bot, chat, &format!("the message has more than {TEXT_BYTES_MAX} bytes; send less at once")).await;
@@ -209,31 +256,6 @@ async fn receive(
         .unwrap_or_else(|_| Err("it took too long; /runs says more".to_owned()))
 }
 
-async fn say(bot: &Bot, chat: i64, text: &str) {
-    send_all(bot, chat, cards::note(text)).await;
-}
-
-async fn send_all(bot: &Bot, chat: i64, messages: Vec<Outgoing>) {
-    for message in messages {
-        if let Err(error) = bot.telegram.send(chat, &message, None).await {
-            tracing::warn!("an answer was not shown: {error}");
-            return;
-        }
-    }
-}
-
-async fn show_answer(bot: &Bot, chat: i64, answer: Answer) {
-    match answer {
-        Answer::Text(text) => send_all(bot, chat, cards::reply(&text)).await,
-        Answer::File { text, name, bytes } => {
-            let html = crate::chat::telegram::render(&text).into_iter().next().unwrap_or_default();
-            send_all(bot, chat, vec![Outgoing::document(&name, bytes, html)]).await;
-        }
-        // Its cards follow by themselves.
-        Answer::Run(_) => {}
-    }
-}
-
 /// A button was pressed.
 async fn pressed(bot: &Bot, person: Principal, (id, chat, message): (&str, i64, i32), press: Press) {
     let answered = |text: String| async move {
@@ -263,7 +285,7 @@ async fn pressed(bot: &Bot, person: Principal, (id, chat, message): (&str, i64, 
             let what = if matches!(press, Press::Log(_)) { "log" } else { "diff" };
             let line = format!("/{what} {run}");
             let answer = commands::command(&bot.handle, &person, &line, TurnId::derived(id, what), chat).await;
-            show_answer(bot, chat, answer).await;
+            answers::show(bot, chat, answer).await;
         }
         Press::Undo(run) => decide(bot, &person, (id, chat, message), &run, "undo").await,
         Press::Apply(run) => decide(bot, &person, (id, chat, message), &run, "apply").await,

@@ -1,17 +1,11 @@
-//! A Telegram conversation from end to end: the real program, the real engine, the project's own Bot API
-//! server (whose judges are TDLib, the Bot API's description and a second client), and a model server
-//! that others wrote. A story each.
-#![cfg(test)]
-
-#[expect(dead_code, reason = "what only other stories use")]
-mod common;
-mod place;
+//! From the first message to the reply: cards, commands, files.
 
 use std::fs;
 
-use common::eventually;
-use place::{OWNER, Place, exec, reply};
 use serde_json::json;
+
+use crate::common::eventually;
+use crate::place::{OWNER, PARTNER, Place, exec, reply};
 
 #[test]
 fn a_conversation_with_an_approval_a_refusal_a_diff_and_an_undo() {

@@ -1,0 +1,121 @@
+//! What is said in a chat beside posts: answers to commands, and words about what cannot be taken. An
+//! answer that was not sent is tried again, while others go on; it does not outlive the core.
+
+use std::time::Duration;
+
+use super::Bot;
+use crate::chat::telegram::{Outgoing, SendError, TelegramError, cards, render};
+use crate::runtime::commands::Answer;
+
+/// First pause before another try; doubled each time.
+pub(super) const RETRY_FIRST: Duration = Duration::from_secs(1);
+/// Longest pause before another try.
+pub(super) const RETRY_MAX: Duration = Duration::from_secs(60);
+/// Tries of an answer.
+const TRIES_MAX: u32 = 8;
+
+/// What is to be done about a message that was not shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum After {
+    /// It was not sent: again, so much later.
+    Again(Duration),
+    /// It may have been: again, so much later, saying so.
+    Doubtful(Duration),
+    /// It may have been, twice: no more.
+    TwiceDoubtful,
+    /// It never will be.
+    Lost,
+}
+
+impl After {
+    /// After this error; `said` when the message says already that it may be there.
+    pub(super) fn of(error: &SendError, said: bool, pause: Duration) -> Self {
+        match error {
+            SendError::RetryAfter { seconds } => Self::Again(Duration::from_secs(*seconds).min(RETRY_MAX * 10)),
+            SendError::Blocked { .. } => Self::Lost,
+            SendError::NotSent(TelegramError::Refused { .. } | TelegramError::TooLarge { .. }) => {
+                tracing::warn!("a message cannot be shown: {error}");
+                Self::Lost
+            }
+            SendError::NotSent(_) => {
+                tracing::warn!("a message was not shown: {error}");
+                Self::Again(pause)
+            }
+            SendError::Unknown(_) if said => Self::TwiceDoubtful,
+            SendError::Unknown(_) => Self::Doubtful(pause),
+        }
+    }
+}
+
+/// Says something, as it is.
+pub(super) async fn say(bot: &Bot, chat: i64, text: &str) {
+    send_all(bot, chat, cards::note(text)).await;
+}
+
+/// Shows what a command gave back.
+pub(super) async fn show(bot: &Bot, chat: i64, answer: Answer) {
+    match answer {
+        Answer::Text(text) => send_all(bot, chat, cards::reply(&text)).await,
+        Answer::File { text, name, bytes } => {
+            let html = render(&text).into_iter().next().unwrap_or_default();
+            send_all(bot, chat, vec![Outgoing::document(&name, bytes, html)]).await;
+        }
+        // Its cards follow by themselves.
+        Answer::Run(_) => {}
+    }
+}
+
+async fn send_all(bot: &Bot, chat: i64, messages: Vec<Outgoing>) {
+    let mut left = messages.into_iter();
+    while let Some(message) = left.next() {
+        if let Err(error) = bot.telegram.send(chat, &message, None).await {
+            let ended = bot.ended.clone();
+            let rest = left.collect();
+            let again = again(bot.clone(), chat, (message, error), rest);
+            // Others need not wait for this one.
+            bot.tasks.spawn(async move {
+                tokio::select! {
+                    () = ended.cancelled() => {}
+                    () = again => {}
+                }
+            });
+            return;
+        }
+    }
+}
+
+/// Sends a message again that was not sent, then the rest.
+async fn again(bot: Bot, chat: i64, (mut message, mut error): (Outgoing, SendError), rest: Vec<Outgoing>) {
+    let (mut said, mut pause, mut rest) = (false, RETRY_FIRST, rest.into_iter());
+    for _ in 1..TRIES_MAX {
+        let wait = match After::of(&error, said, pause) {
+            After::Again(wait) => Some(wait),
+            After::Doubtful(wait) => {
+                (message, said) = (message.may_repeat(), true);
+                Some(wait)
+            }
+            After::TwiceDoubtful => None,
+            After::Lost => return,
+        };
+        if let Some(wait) = wait {
+            tokio::time::sleep(wait).await;
+            pause = (pause * 2).min(RETRY_MAX);
+            if let Err(once_more) = bot.telegram.send(chat, &message, None).await {
+                error = once_more;
+                continue;
+            }
+        }
+        loop {
+            let Some(next) = rest.next() else { return };
+            (message, said) = (next, false);
+            match bot.telegram.send(chat, &message, None).await {
+                Ok(_) => {}
+                Err(another) => {
+                    error = another;
+                    break;
+                }
+            }
+        }
+    }
+    tracing::warn!("an answer was not shown: {error}");
+}

@@ -1,0 +1,93 @@
+//! A model of a test's own: it says what is queued, also what no proper server would say or leave
+//! unsaid, and counts its calls.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::raw::{Answer, Raw, ok};
+
+/// How long it takes to begin what it will not end: as long as others need for their first word.
+const THINKS: Duration = Duration::from_millis(500);
+
+/// An Anthropic server.
+pub(crate) struct Model {
+    raw: Raw,
+    queue: Arc<Mutex<VecDeque<Answer>>>,
+}
+
+impl Model {
+    pub(crate) fn start() -> Self {
+        let queue = Arc::new(Mutex::new(VecDeque::new()));
+        let answers = Arc::clone(&queue);
+        let raw = Raw::start(move |_| {
+            let next = answers.lock().unwrap().pop_front().unwrap_or_else(|| says("Yes?"));
+            if matches!(next, Answer::Hangs(_)) {
+                std::thread::sleep(THINKS);
+            }
+            next
+        });
+        Self { raw, queue }
+    }
+
+    pub(crate) fn url(&self) -> &str {
+        &self.raw.url
+    }
+
+    /// What it answers next, in order.
+    pub(crate) fn then(&self, answers: impl IntoIterator<Item = Answer>) {
+        self.queue.lock().unwrap().extend(answers);
+    }
+
+    /// Every request so far.
+    pub(crate) fn asked(&self) -> Vec<String> {
+        self.raw.seen()
+    }
+
+    /// How many that were.
+    pub(crate) fn calls(&self) -> usize {
+        self.asked().len()
+    }
+}
+
+fn event(value: &Value) -> String {
+    format!("data: {value}\n\n")
+}
+
+fn start(text: &str) -> String {
+    let usage = json!({ "input_tokens": 9, "output_tokens": 1 });
+    let started = json!({ "type": "message_start", "message": { "usage": usage } });
+    let said = json!({ "type": "content_block_delta", "index": 0, "delta": { "type": "text_delta", "text": text } });
+    event(&started) + &if text.is_empty() { String::new() } else { event(&said) }
+}
+
+fn end(reason: &str) -> String {
+    let stop = json!({ "type": "message_delta", "delta": { "stop_reason": reason }, "usage": { "output_tokens": 5 } });
+    event(&stop) + &event(&json!({ "type": "message_stop" }))
+}
+
+/// A whole reply.
+pub(crate) fn says(text: &str) -> Answer {
+    Answer::Bytes(ok(start(text) + &end("end_turn")))
+}
+
+/// The beginning of a reply that goes on once its client is gone, which is never.
+pub(crate) fn begins(text: &str) -> Answer {
+    Answer::Hangs(ok(start(text)))
+}
+
+/// A call of a tool, with this for its arguments, JSON or not.
+pub(crate) fn calls(tool: &str, arguments: &str) -> Answer {
+    let block = json!({ "type": "tool_use", "id": "toolu_1", "name": tool, "input": {} });
+    let begun = json!({ "type": "content_block_start", "index": 1, "content_block": block });
+    let delta = json!({ "type": "input_json_delta", "partial_json": arguments });
+    let said = json!({ "type": "content_block_delta", "index": 1, "delta": delta });
+    Answer::Bytes(ok(start("") + &event(&begun) + &event(&said) + &end("tool_use")))
+}
+
+/// A command.
+pub(crate) fn runs(command: &str) -> Answer {
+    calls("exec", &json!({ "command": command }).to_string())
+}

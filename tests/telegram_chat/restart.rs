@@ -1,0 +1,119 @@
+//! The core is killed in the middle of a turn, wherever that hurts: the person gets one reply, money is
+//! booked, and nothing is done twice.
+
+use std::time::Duration;
+
+use serde_json::json;
+
+use crate::common::eventually;
+use crate::model::{Model, begins, runs, says};
+use crate::place::botapi::Fault;
+use crate::place::{OWNER, Place, exec, reply};
+
+/// The owner's daily cap of a provider without limits: a dollar.
+const CAP_MICROS: u64 = 1_000_000;
+/// Less than what was reserved for one call, more than what one costs.
+const ONE_CALL_MICROS: u64 = 5_000;
+
+/// What of the bot's messages has this text.
+fn with(place: &Place, text: &str) -> Vec<String> {
+    let chat = place.api.chat(OWNER);
+    chat.iter().filter(|one| one.by_bot && one.text.contains(text)).map(|one| one.text.clone()).collect()
+}
+
+/// The reply stands there once, or once more and says so.
+fn is_there_once(place: &Place, text: &str) {
+    let all = with(place, text);
+    let plain = all.iter().filter(|one| !one.starts_with("(may repeat)")).count();
+    assert!(plain <= 1 && all.len() - plain <= 1 && !all.is_empty(), "{text}: {}", place.api.screen(OWNER));
+}
+
+fn check_books(place: &Place) {
+    assert!(place.spent_micros() <= CAP_MICROS);
+    place.castoff.castoff(&["audit", "verify"]).ended(0);
+}
+
+#[test]
+fn a_model_call_that_was_cut_is_booked_and_made_once_more() {
+    let model = Model::start();
+    let place = Place::thinking_at(model.url());
+    let before = model.calls();
+    model.then([begins("I am thin"), says("Here I am.")]);
+    place.api.say(OWNER, "hello");
+    place.sees(OWNER, &["I am thin"]);
+    place.crash_and_serve();
+    place.sees(OWNER, &["Here I am."]);
+    assert_eq!(model.calls(), before + 2);
+    assert_eq!(place.api.chat(OWNER).iter().filter(|one| one.by_bot).count(), 1, "{}", place.api.screen(OWNER));
+    assert_eq!(with(&place, "Here I am.").len(), 1);
+    let spent = place.spent_micros();
+    assert!(spent > ONE_CALL_MICROS, "the cut call was not booked: {spent}");
+    check_books(&place);
+
+    // Cut twice, the turn ends with a word, and nothing more is called.
+    model.then([begins("I am thin"), begins("Once more I am thin"), says("never")]);
+    place.api.say(OWNER, "and now?");
+    eventually("the model is asked", || (model.calls() == before + 3).then_some(()));
+    place.crash_and_serve();
+    eventually("the model is asked again", || (model.calls() == before + 4).then_some(()));
+    place.crash_and_serve();
+    place.sees(OWNER, &["interrupted twice"]);
+    place.crash_and_serve();
+    assert_eq!(model.calls(), before + 4);
+    assert_eq!(with(&place, "interrupted twice").len(), 1);
+    check_books(&place);
+}
+
+#[test]
+fn a_command_that_was_cut_is_not_run_again_and_the_model_is_told() {
+    let model = Model::start();
+    let place = Place::thinking_at(model.url());
+    let before = model.calls();
+    model.then([runs("echo x >> times.txt; echo begun; sleep 300"), says("It was cut.")]);
+    place.api.say(OWNER, "do it");
+    place.castoff.live_container();
+    place.sees(OWNER, &["running echo x"]);
+    let runner = place.castoff.runner_process();
+    place.castoff.crash();
+    eventually("the runner ends", || runner.program().is_none().then_some(()));
+    place.castoff.no_run_container_is_left();
+    place.castoff.serve();
+    place.sees(OWNER, &["It was cut."]);
+    is_there_once(&place, "It was cut.");
+    assert_eq!(model.calls(), before + 2);
+    assert!(model.asked().last().unwrap().contains("Castoff was interrupted"), "{:?}", model.asked().last());
+    assert!(!place.castoff.own().join("times.txt").exists(), "it landed by itself");
+    let (_, all) = place.castoff.json(&["runs"]);
+    assert_eq!(all.as_array().unwrap().len(), 1, "{all:#}");
+    place.castoff.no_run_container_is_left();
+    check_books(&place);
+}
+
+#[test]
+fn a_reply_whose_confirmation_was_lost_in_a_crash_is_not_said_twice_in_silence() {
+    let place = Place::new();
+    // In place of the draft.
+    place.script(&json!([reply("First reply.")]));
+    place.api.fail("editMessageText", Fault::Slow(Duration::from_secs(600)));
+    place.api.say(OWNER, "one");
+    place.sees(OWNER, &["First reply."]);
+    let calls = place.model_calls();
+    place.crash_and_serve();
+    place.script(&json!([exec("", "echo hi > a.txt"), reply("Second reply.")]));
+    // Below the card of a run: the draft and the card go well, the third message's answer never comes.
+    for time in [0, 0, 600] {
+        place.api.fail("sendMessage", Fault::Slow(Duration::from_secs(time)));
+    }
+    place.api.say(OWNER, "two");
+    place.sees(OWNER, &["Second reply."]);
+    place.crash_and_serve();
+    place.script(&json!([reply("Third reply.")]));
+    place.api.say(OWNER, "three");
+    place.sees(OWNER, &["Third reply."]);
+    for text in ["First reply.", "Second reply.", "Third reply."] {
+        is_there_once(&place, text);
+    }
+    assert_eq!(with(&place, "First reply.").len(), 1, "an edit was doubled");
+    assert_eq!(place.model_calls(), calls + 3);
+    check_books(&place);
+}
