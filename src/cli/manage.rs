@@ -86,7 +86,8 @@ async fn decide_to_refuse(home: &Path, id: &str, manner: Manner) -> anyhow::Resu
     run::follow_decision(home, lines, manner).await
 }
 
-fn print(text: &str) -> anyhow::Result<()> {
+/// Prints a text, with a newline at its end.
+pub(super) fn print(text: &str) -> anyhow::Result<()> {
     let mut out = std::io::stdout().lock();
     out.write_all(text.as_bytes())?;
     if !text.ends_with('\n') && !text.is_empty() {

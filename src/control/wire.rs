@@ -7,6 +7,7 @@ use crate::domain::plan::Review;
 use crate::domain::record::{ApprovalRecord, RunRecord};
 use crate::domain::run::Stream;
 use crate::domain::turn::TurnRecord;
+use crate::policy::Listing;
 use crate::protocol::runner::Readiness;
 pub use crate::runtime::telegram::Pairing;
 
@@ -128,6 +129,26 @@ pub struct ModelStatus {
     pub context_tokens: Option<u64>,
     /// The providers that are known.
     pub providers: Vec<String>,
+}
+
+/// `POST /rights`: what a person may do. Answered by their rights.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RightsRequest {
+    /// Id or name; the caller where there is none.
+    pub name: Option<String>,
+}
+
+/// `GET /policy`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct PolicyView {
+    /// Whether a running core judges by it.
+    pub in_force: bool,
+    /// What the files say.
+    #[serde(flatten)]
+    pub listing: Listing,
+    /// What was set outside of them, a line each.
+    pub amendments: Vec<String>,
 }
 
 /// `POST /approvals/ID`.

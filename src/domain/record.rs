@@ -1,6 +1,7 @@
 //! What is written down: the rows that the engine asks the store to keep. The store seals whatever
 //! holds a person's words or a run's output; here they are plain values.
 
+use std::fmt;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -154,6 +155,16 @@ pub enum Verdict {
     Ask,
     /// It may not run.
     Deny,
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Allow => "allow",
+            Self::Ask => "ask",
+            Self::Deny => "deny",
+        })
+    }
 }
 
 /// Why, and which rule says so.

@@ -14,6 +14,7 @@ pub mod handle;
 pub mod link;
 pub mod models;
 pub mod prepare;
+pub mod rights;
 pub mod settings;
 pub mod telegram;
 
