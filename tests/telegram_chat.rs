@@ -10,7 +10,7 @@ mod place;
 use std::fs;
 
 use common::eventually;
-use place::{OWNER, Place, exec, reply};
+use place::{OWNER, PARTNER, Place, exec, reply};
 use serde_json::json;
 
 #[test]

@@ -248,6 +248,27 @@ pub(super) enum PolicyCommand {
         #[arg(long, value_name = "ID")]
         user: Option<String>,
     },
+    /// Say which recorded commands another policy would judge differently (owner only)
+    Diff {
+        /// Directory of the old policy
+        old: PathBuf,
+        /// Directory of the new one
+        new: PathBuf,
+        /// How far back to look
+        #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=3650))]
+        days: u32,
+    },
+    /// Propose rules from what people answered; prints YAML, adopts nothing (owner only)
+    Suggest {
+        /// How far back to look
+        #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=3650))]
+        days: u32,
+    },
+    /// Take back what was allowed always
+    Revoke {
+        /// The rule's id, or its beginning; `castoff policy show` lists them
+        id: String,
+    },
     /// Load a policy and say what is wrong with it
     Check {
         /// Its directory

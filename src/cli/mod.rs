@@ -5,9 +5,11 @@ pub mod cases;
 mod chat;
 mod config;
 mod doctor;
+mod history;
 mod manage;
 pub mod outcome;
 pub mod policy;
+mod prompt;
 mod rules;
 mod run;
 mod serve;
@@ -139,6 +141,18 @@ fn policy(home: &Path, which: Which<'_>, command: PolicyCommand, json: bool) -> 
         PolicyCommand::Show { user } => {
             drop(out);
             on_one_thread(rules::show(home, which, user, json))
+        }
+        PolicyCommand::Diff { old, new, days } => {
+            drop(out);
+            on_one_thread(history::diff(home, (&old, &new), days, json))
+        }
+        PolicyCommand::Suggest { days } => {
+            drop(out);
+            on_one_thread(history::suggest(home, days, json))
+        }
+        PolicyCommand::Revoke { id } => {
+            drop(out);
+            on_one_thread(rules::revoke(home, &id, json))
         }
         PolicyCommand::Check { directory } => {
             policy::check(directory.as_deref().unwrap_or(config), home, json, &mut out)

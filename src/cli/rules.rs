@@ -11,6 +11,7 @@ use super::view::table;
 use crate::config::{load_policy, presets};
 use crate::control::client::{Client, Refused};
 use crate::control::wire::{PolicyView, RightsRequest};
+use crate::domain::ids::RuleId;
 use crate::domain::plan::Access;
 use crate::policy::{Listing, Policy, Rights, RuleLine};
 
@@ -57,7 +58,11 @@ pub(super) async fn show(home: &Path, which: Which<'_>, user: Option<String>, js
         (Some(mut client), None) => show_policy(&client.get("/policy").await?, which, json),
         (None, None) => {
             let listing = load(which.directory(), home)?.listing();
-            show_policy(&PolicyView { in_force: false, listing, amendments: Vec::new() }, which, json)
+            show_policy(
+                &PolicyView { in_force: false, listing, amendments: Vec::new(), learned: Vec::new() },
+                which,
+                json,
+            )
         }
     }
 }
@@ -65,6 +70,21 @@ pub(super) async fn show(home: &Path, which: Which<'_>, user: Option<String>, js
 /// Shows what somebody may do, the caller where no name is given: what a running core says.
 pub(super) async fn rights(mut client: Client, name: Option<String>, json: bool) -> anyhow::Result<u8> {
     show_rights(&client.post("/rights", &RightsRequest { name }).await?, json)
+}
+
+/// Takes back what was allowed always. Returns the exit code.
+///
+/// # Errors
+/// Why the core refused.
+pub(super) async fn revoke(home: &Path, id: &str, json: bool) -> anyhow::Result<u8> {
+    let path = format!("/policy/learned/{id}/revoke");
+    let rule: RuleId = Client::connect(home).await?.post(&path, &json!({})).await?;
+    print(&if json {
+        json!({ "revoked": rule }).to_string()
+    } else {
+        format!("{rule} is gone; what it covered asks again")
+    })?;
+    Ok(0)
 }
 
 /// The running core; `None` when there is none.
@@ -144,6 +164,14 @@ fn text(view: &PolicyView) -> String {
     let people: Vec<String> =
         people.iter().map(|one| format!("{} ({}, {})", one.person, one.name, one.trust)).collect();
     text.push_str(&format!("people: {}\n", people.join(", ")));
+    for rule in &view.learned {
+        let commands: Vec<String> = rule.commands.iter().map(|words| format!("`{words}`")).collect();
+        let what = if commands.is_empty() { "commands of theirs".to_owned() } else { commands.join(", ") };
+        text.push_str(&format!(
+            "learned {}: {what} without asking, for {} (by {}, {})\n",
+            rule.rule, rule.person, rule.by, rule.at
+        ));
+    }
     for amendment in &view.amendments {
         text.push_str(&format!("beside the files: {amendment}\n"));
     }

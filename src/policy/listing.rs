@@ -53,7 +53,7 @@ pub struct RuleLine {
 }
 
 impl RuleLine {
-    fn of(verdict: Verdict, rule: &Rule) -> Self {
+    pub(super) fn of(verdict: Verdict, rule: &Rule) -> Self {
         let pattern = rule.pattern.text().to_owned();
         let approval = rule.approval.map(|approval| match approval {
             Approval::Always => "always".to_owned(),

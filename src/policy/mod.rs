@@ -19,6 +19,7 @@ mod files;
 mod image;
 mod inline;
 mod judge;
+mod learned;
 mod listing;
 mod options;
 mod outgoing;
@@ -30,6 +31,7 @@ mod policy;
 mod request;
 mod rights;
 mod sed;
+mod suggest;
 mod tables;
 mod variables;
 mod walk;
@@ -44,6 +46,7 @@ pub use pattern::{BadPattern, Pattern};
 pub use policy::{Approval, Person, Policy, Rule, Spec};
 pub use request::ParsedTask;
 pub use rights::Rights;
+pub use suggest::AskingRule;
 
 /// Changes whenever the built-in tables change a decision; part of a policy's digest.
 pub const TABLES_VERSION: &str = tables::VERSION;

@@ -80,7 +80,9 @@ pub async fn command(handle: &Handle, caller: &Principal, line: &str, turn: Turn
         "help" | "start" => Ok(Answer::Text(help(caller))),
         "stop" => stop(handle, caller).await,
         "budget" => Ok(Answer::Text(budget(handle, caller))),
-        "rights" => rights::rights(&handle.view().policy, caller, rest).map(|rights| Answer::Text(rights.to_string())),
+        "rights" => {
+            rights::rights(&handle.view().policy, caller, rest).map(|rights| Answer::Text(literal(&rights.to_string())))
+        }
         "run" => run(handle, caller, rest, (turn, chat)).await,
         "runs" => runs(handle, caller).await,
         "log" | "logs" => log(handle, caller, rest).await,
@@ -230,6 +232,18 @@ async fn diff(handle: &Handle, caller: &Principal, id: &str) -> Result<Answer, S
 /// A code block that the text cannot end.
 fn fenced(text: &str) -> String {
     format!("```\n{}\n```", text.trim_end().replace("```", "'''"))
+}
+
+/// A text in which nothing but its lists is markup.
+fn literal(text: &str) -> String {
+    let mut literal = String::new();
+    for character in text.chars() {
+        if "\\`*_[]<>~|&#".contains(character) {
+            literal.push('\\');
+        }
+        literal.push(character);
+    }
+    literal
 }
 
 async fn undo(handle: &Handle, caller: &Principal, id: &str) -> Result<Answer, String> {

@@ -15,7 +15,17 @@ pub fn rights(policy: &Policy, caller: &Principal, name: &str) -> Result<Rights,
     let own = policy.principal(caller.person.as_str());
     let asked = if name.is_empty() { own } else { policy.principal(name) };
     match asked {
-        Some(person) if person.person == caller.person || caller.trust == Trust::Owner => Ok(policy.rights(&person)),
+        Some(person) if person.person == caller.person || caller.trust == Trust::Owner => {
+            let mut rights = policy.rights(&person);
+            let own = person.person == caller.person;
+            let learned = policy.learned().iter().filter(|rule| rule.person == person.person);
+            rights.may.extend(learned.flat_map(|rule| &rule.commands).map(|words| {
+                // Others' words are theirs.
+                let what = if own { format!("`{words}`") } else { "a command that was allowed always".to_owned() };
+                format!("run without being asked: {what}")
+            }));
+            Ok(rights)
+        }
         Some(_) | None if caller.trust != Trust::Owner => {
             Err("only the owner sees what others may do; `/rights` alone says what you may".to_owned())
         }

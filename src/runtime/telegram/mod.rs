@@ -5,6 +5,7 @@
 //!               ╲──▶ strangers: logged, nothing else
 //! ```
 
+mod always;
 mod posts;
 mod updates;
 
