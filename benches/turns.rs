@@ -63,6 +63,7 @@ impl Core {
             input: &|_| None,
             read: &|call| Called { call, wanted: Err("nothing is called here".to_owned()) },
             model: Some(ModelInUse { name, context_tokens: 200_000 }),
+            learned: Vec::new(),
             daily_budgets: Vec::new(),
         };
         let (engine, _) = Engine::recover(Arc::clone(&policy), castoff::tools::specs(), past, Timestamp::from_ms(1));

@@ -28,6 +28,8 @@ fn op() -> impl Strategy<Value = Op> {
         // What the run waits for: without it hardly any would come far.
         12 => (run.clone(), change()).prop_map(|(run, change)| Op::Next { run, change }),
         2 => (run.clone(), by.clone(), any::<bool>()).prop_map(|(run, by, yes)| Op::Answer { run, by, yes }),
+        2 => (run.clone(), by.clone()).prop_map(|(run, by)| Op::Always { run, by }),
+        1 => by.clone().prop_map(|by| Op::Revoke { by }),
         2 => (run.clone(), by.clone()).prop_map(|(run, by)| Op::Stop { run, by }),
         2 => (run.clone(), by.clone(), any::<bool>()).prop_map(|(run, by, part)| Op::Apply { run, by, part }),
         1 => (run.clone(), by.clone()).prop_map(|(run, by)| Op::Drop { run, by }),
@@ -89,6 +91,29 @@ fn the_usual_way_is_seen_from_question_to_undo() {
     world.take(&Op::Next { run: 0, change: Change::None }, true);
     let seen = (world.model.launches(), world.model.landings(), world.model.undos());
     assert_eq!(seen, (1, 1, 1), "{:?}", world.model);
+}
+
+/// So that the model is known to see rules that are learned, used and taken back.
+#[test]
+fn what_is_allowed_always_asks_no_more_until_it_is_revoked() {
+    let mut world = World::new();
+    world.take(&Op::Ready { well: true }, false);
+    let ask = Op::Ask { by: 0, script: 1, yes: false };
+    let survey = |run| Op::Next { run, change: Change::None };
+    let answer = Op::Always { run: 1, by: 0 };
+    // The first one has input, so that nothing can be learned of it.
+    for op in [&ask, &survey(0), &ask, &survey(1), &Op::Always { run: 1, by: 1 }, &answer, &survey(1)] {
+        world.take(op, false);
+    }
+    assert_eq!((world.model.stored.learned.len(), world.model.launches()), (1, 1));
+    for op in [&survey(1), &ask, &survey(2), &ask, &survey(3), &Op::Crash { committed: true }] {
+        world.take(op, false);
+    }
+    assert_eq!((world.model.stored.learned.len(), world.model.launches()), (1, 2));
+    world.take(&Op::Revoke { by: 1 }, false);
+    assert_eq!(world.model.stored.learned.len(), 1);
+    world.take(&Op::Revoke { by: 0 }, true);
+    assert_eq!(world.model.stored.learned.len(), 0);
 }
 
 /// Chance finds this in one of a few thousand ways.

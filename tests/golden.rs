@@ -56,7 +56,7 @@ fn what_a_person_reads_of_runs_is_as_it_was_agreed() {
     let diff = castoff.castoff(&["diff", text(&held["run"])]).ended(0).stdout;
     let waiting = castoff.run("factor 12").ended(75).stderr;
     let mut prompt = castoff.at_terminal(&["run", "--", "factor 12 |\n  tee factors"]);
-    prompt.until("[y/N] ");
+    prompt.until("[y/N/a for always] ");
     prompt.types(b"n\n");
     let prompt = prompt.finish().ended(125).stdout;
     let mut review = castoff.at_terminal(&["run", "--", "rm c/link"]);

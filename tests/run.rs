@@ -175,7 +175,7 @@ fn answered(mut live: Live, prompt: &str, answer: &[u8]) -> common::Answer {
 
 #[test]
 fn the_prompt_shows_the_plan_or_the_changes_and_does_as_it_is_told() {
-    const MAY: &str = "Run this once? [y/N] ";
+    const MAY: &str = "Run this once? [y/N/a for always] ";
     const LAND: &str = "Let these changes land? [y/N/d for the diff] ";
     let castoff = usual();
     let yes = answered(castoff.at_terminal(&["run", "--", "factor 12"]), MAY, b"y\n").ended(0);

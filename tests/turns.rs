@@ -135,6 +135,7 @@ impl World {
             input: &|_| None,
             read: &read,
             model: self.model.clone(),
+            learned: Vec::new(),
             daily_budgets: Vec::new(),
         };
         let (engine, mut step) = Engine::recover(Arc::clone(&self.policy), tools::specs(), past, self.now);

@@ -135,7 +135,7 @@ pub(super) enum Command {
     ///
     /// Exit codes: 0 all hold; 1 something does not; 69 no Docker; 130 interrupted.
     Doctor,
-    /// Question the policy; needs no daemon and no Docker
+    /// Question the policy, most of it without daemon and Docker
     Policy {
         #[command(subcommand)]
         command: PolicyCommand,
@@ -233,6 +233,41 @@ pub(super) enum PolicyCommand {
         /// The script: one argument is its text, several are words
         #[arg(required_unless_present = "batch", trailing_var_arg = true)]
         script: Vec<String>,
+    },
+    /// Judge a file of cases and say which are judged otherwise than expected
+    ///
+    /// The file has JSON lines, or a YAML list, of {script, user, expect}, with `network` and `review` if you
+    /// like. Exit codes: 0 all as expected; 1 some are not; 65 no such file of cases; 78 a bad policy.
+    Test {
+        /// The file
+        file: PathBuf,
+    },
+    /// Show the policy in force, or what a person may do
+    Show {
+        /// What this person may do
+        #[arg(long, value_name = "ID")]
+        user: Option<String>,
+    },
+    /// Say which recorded commands another policy would judge differently (owner only)
+    Diff {
+        /// Directory of the old policy
+        old: PathBuf,
+        /// Directory of the new one
+        new: PathBuf,
+        /// How far back to look
+        #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=3650))]
+        days: u32,
+    },
+    /// Propose rules from what people answered; prints YAML, adopts nothing (owner only)
+    Suggest {
+        /// How far back to look
+        #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=3650))]
+        days: u32,
+    },
+    /// Take back what was allowed always
+    Revoke {
+        /// The rule's id, or its beginning; `castoff policy show` lists them
+        id: String,
     },
     /// Load a policy and say what is wrong with it
     Check {

@@ -10,7 +10,7 @@ use serde_json::json;
 use super::args::Command;
 use super::outcome::{BAD_INPUT, STOPPED, WAITING};
 use super::run::{self, Manner, Seen};
-use super::{config, manage, view};
+use super::{config, manage, prompt, rules, view};
 use crate::control::client::{Client, Refused};
 use crate::control::wire::{ChatRequest, Line, ModelStatus};
 use crate::domain::model::ToolCall;
@@ -32,7 +32,8 @@ const HELP: &str = "\
 /apply RUN       land held changes     /drop RUN     forget them
 /approvals       open questions        /approve ID   /refuse ID
 /budget          what was spent        /model [NAME] which model, or another
-/status          how Castoff is doing  /help         this
+/status          how Castoff is doing  /rights [NAME] what you may do
+/help            this
 Ctrl-C stops the turn, Ctrl-D (or /quit) leaves.";
 
 /// Talks. With `words`, or with standard input that is no terminal: one turn. Returns the exit code.
@@ -137,6 +138,10 @@ async fn slash(home: &Path, line: &str) -> anyhow::Result<u8> {
             say(HELP)?;
             return Ok(0);
         }
+        "rights" => {
+            let name = (!rest.is_empty()).then_some(rest);
+            return rules::rights(Client::connect(home).await?, name, false).await;
+        }
         "model" if rest.is_empty() => return config::show(home, false).await,
         "model" => return config::set_model(home, rest).await,
         "stop" => {
@@ -198,7 +203,7 @@ async fn turn(home: &Path, text: &str, json: bool) -> anyhow::Result<u8> {
         if let Some(record) = is_run {
             show_run(&mut turn, &record, manner)?;
             if run::take(&mut seen, line, manner)?
-                && run::next_step(home, &mut seen, manner).await?
+                && prompt::next_step(home, &mut seen, manner).await?
                 && run::waits(&seen)
             {
                 return waiting(&turn, &seen, manner);

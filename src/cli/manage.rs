@@ -51,7 +51,9 @@ pub(super) async fn command(home: &Path, command: Command, json: bool) -> anyhow
             Ok(0)
         }
         Command::Approvals => approvals(home, json).await,
-        Command::Approve { id } => decide(home, &format!("/approvals/{id}"), &Answer { yes: true }, manner).await,
+        Command::Approve { id } => {
+            decide(home, &format!("/approvals/{id}"), &Answer { yes: true, always: Vec::new() }, manner).await
+        }
         Command::Refuse { id } => decide_to_refuse(home, &id, manner).await,
         Command::Status { health } => status(home, health, json).await,
         Command::Audit { command: AuditCommand::Verify } => verify(home, json).await,
@@ -82,11 +84,15 @@ async fn decide_to(home: &Path, path: &str, manner: Manner) -> anyhow::Result<u8
 }
 
 async fn decide_to_refuse(home: &Path, id: &str, manner: Manner) -> anyhow::Result<u8> {
-    let lines = Client::connect(home).await?.lines(&format!("/approvals/{id}"), Some(&Answer { yes: false })).await?;
+    let lines = Client::connect(home)
+        .await?
+        .lines(&format!("/approvals/{id}"), Some(&Answer { yes: false, always: Vec::new() }))
+        .await?;
     run::follow_decision(home, lines, manner).await
 }
 
-fn print(text: &str) -> anyhow::Result<()> {
+/// Prints a text, with a newline at its end.
+pub(super) fn print(text: &str) -> anyhow::Result<()> {
     let mut out = std::io::stdout().lock();
     out.write_all(text.as_bytes())?;
     if !text.ends_with('\n') && !text.is_empty() {

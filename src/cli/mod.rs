@@ -1,12 +1,16 @@
 //! The command line: arguments to requests, answers to text or JSON, outcomes to exit codes.
 
 mod args;
+pub mod cases;
 mod chat;
 mod config;
 mod doctor;
+mod history;
 mod manage;
 pub mod outcome;
 pub mod policy;
+mod prompt;
+mod rules;
 mod run;
 mod serve;
 mod setup;
@@ -22,6 +26,7 @@ use clap::Parser as _;
 
 use crate::control::client::Refused;
 use args::{Arguments, Command, PolicyCommand};
+use rules::Which;
 
 /// Written by `make up` when Castoff lives elsewhere than the default.
 const HOME_NOTE: &str = "/etc/castoff/home";
@@ -52,11 +57,15 @@ pub fn main() -> ExitCode {
 
 fn dispatch(arguments: Arguments) -> anyhow::Result<u8> {
     let home = home(arguments.home)?;
+    let given = arguments.config.is_some();
     let config = arguments.config.unwrap_or_else(|| home.join("config"));
     match arguments.command {
         Command::Keeper => serve::keeper(),
         Command::Prepare => serve::prepare(&home, &config),
-        Command::Policy { command } => policy(&home, &config, command, arguments.json),
+        Command::Policy { command } => {
+            let which = if given { Which::Files(&config) } else { Which::InForce(&config) };
+            policy(&home, which, command, arguments.json)
+        }
         Command::Doctor => on_one_thread(doctor::doctor(&home, &config, arguments.json)),
         Command::Config { settings } => on_one_thread(config::config(&home, &config, settings.into(), arguments.json)),
         Command::Setup { settings, workspace } => {
@@ -118,7 +127,8 @@ fn home(given: Option<PathBuf>) -> anyhow::Result<PathBuf> {
     }
 }
 
-fn policy(home: &Path, config: &Path, command: PolicyCommand, json: bool) -> anyhow::Result<u8> {
+fn policy(home: &Path, which: Which<'_>, command: PolicyCommand, json: bool) -> anyhow::Result<u8> {
+    let config = which.directory();
     let mut out = std::io::stdout().lock();
     match command {
         PolicyCommand::Explain { user, batch: true, .. } => {
@@ -126,6 +136,23 @@ fn policy(home: &Path, config: &Path, command: PolicyCommand, json: bool) -> any
         }
         PolicyCommand::Explain { user, batch: false, script } => {
             policy::explain(config, home, user.as_deref(), json, &run::script(&script)?, &mut out)
+        }
+        PolicyCommand::Test { file } => cases::test(config, home, &file, json, &mut out),
+        PolicyCommand::Show { user } => {
+            drop(out);
+            on_one_thread(rules::show(home, which, user, json))
+        }
+        PolicyCommand::Diff { old, new, days } => {
+            drop(out);
+            on_one_thread(history::diff(home, (&old, &new), days, json))
+        }
+        PolicyCommand::Suggest { days } => {
+            drop(out);
+            on_one_thread(history::suggest(home, days, json))
+        }
+        PolicyCommand::Revoke { id } => {
+            drop(out);
+            on_one_thread(rules::revoke(home, &id, json))
         }
         PolicyCommand::Check { directory } => {
             policy::check(directory.as_deref().unwrap_or(config), home, json, &mut out)

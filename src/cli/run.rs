@@ -9,9 +9,10 @@ use base64::prelude::BASE64_STANDARD;
 use serde_json::json;
 
 use super::outcome::{BAD_INPUT, STOPPED, exit_code};
-use super::{terminal, view};
+use super::prompt::{changes_question, next_step, open_question, plan_question};
+use super::view;
 use crate::control::client::{Client, Lines, Refused};
-use crate::control::wire::{Answer, Line, RunRequest};
+use crate::control::wire::{Line, RunRequest};
 use crate::domain::ids::RunId;
 use crate::domain::record::{Outcome, RunRecord, RunState};
 use crate::domain::run::{Ending, StopCause, Stream};
@@ -74,11 +75,12 @@ pub(super) fn stdin() -> anyhow::Result<Option<String>> {
 /// What was seen of a run so far.
 #[derive(Debug, Default)]
 pub(super) struct Seen {
-    record: Option<Box<RunRecord>>,
+    pub(super) record: Option<Box<RunRecord>>,
     home: String,
     stdout: Vec<u8>,
     stderr: Vec<u8>,
-    asked: Vec<String>,
+    /// Questions that were put already, or are not the caller's to answer.
+    pub(super) asked: Vec<String>,
     declined: Option<String>,
 }
 
@@ -171,16 +173,6 @@ fn say(manner: Manner, text: &str) -> anyhow::Result<()> {
     if manner.json { Ok(()) } else { Ok(writeln!(std::io::stderr().lock(), "castoff: {text}")?) }
 }
 
-fn open_question(record: &RunRecord) -> Option<(String, bool)> {
-    if let RunState::Asking { approval } = &record.state {
-        Some((approval.to_string(), true))
-    } else if let RunState::Held { approval: Some(approval), .. } = &record.state {
-        Some((approval.to_string(), false))
-    } else {
-        None
-    }
-}
-
 /// Whether the run waits for a person.
 pub(super) fn waits(seen: &Seen) -> bool {
     seen.record.as_deref().and_then(open_question).is_some()
@@ -196,55 +188,6 @@ pub(super) fn question(seen: &Seen) -> Option<String> {
     let record = seen.record.as_deref()?;
     let (_, about_plan) = open_question(record)?;
     Some(if about_plan { plan_question(record) } else { changes_question(record) })
-}
-
-/// Asks the caller what the run asks; `true` when there is nothing more to wait for here.
-pub(super) async fn next_step(home: &Path, seen: &mut Seen, manner: Manner) -> anyhow::Result<bool> {
-    let Some(record) = &seen.record else { return Ok(false) };
-    if matches!(record.state, RunState::Held { approval: None, .. }) {
-        return Ok(true);
-    }
-    let Some((approval, about_plan)) = open_question(record) else { return Ok(false) };
-    if manner.watch {
-        return Ok(false);
-    }
-    let may_answer = !seen.asked.contains(&approval);
-    // `--yes` is answered by the core; `approve` and its kin answer one question and leave the next open.
-    if record.yes && may_answer {
-        return Ok(false);
-    }
-    let mut terminal = if may_answer && !manner.json && !manner.yes { terminal::open() } else { None };
-    let Some(terminal) = terminal.as_mut() else { return Ok(true) };
-    let text = if about_plan { plan_question(record) } else { changes_question(record) };
-    let question = if about_plan { "Run this once?" } else { "Let these changes land?" };
-    seen.asked.push(approval.clone());
-    loop {
-        let answer = terminal.ask(&text, question, !about_plan).await?;
-        match answer {
-            terminal::Reply::Diff => {
-                let diff: String = Client::connect(home).await?.get(&format!("/runs/{}/diff", record.run)).await?;
-                terminal.show(&diff)?;
-            }
-            terminal::Reply::Later => return Ok(true),
-            terminal::Reply::Yes | terminal::Reply::No => {
-                let yes = answer == terminal::Reply::Yes;
-                // The stream that we already follow shows what comes of it.
-                let mut client = Client::connect(home).await?;
-                client.open(&format!("/approvals/{approval}"), &Answer { yes }).await?;
-                return Ok(false);
-            }
-        }
-    }
-}
-
-fn plan_question(record: &RunRecord) -> String {
-    let plan = record.plan.as_ref().map(|plan| view::plan(record, plan)).unwrap_or_default();
-    format!("castoff: this needs a yes:\n{plan}")
-}
-
-fn changes_question(record: &RunRecord) -> String {
-    let why = if let RunState::Held { why, .. } = &record.state { why.as_str() } else { "" };
-    format!("castoff: not applied yet: it {why}\n{}\n", view::changes(record))
 }
 
 async fn stop_run(home: &Path, run: &RunId) -> anyhow::Result<()> {

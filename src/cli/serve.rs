@@ -118,9 +118,7 @@ async fn reload(handle: crate::runtime::handle::Handle, stop: CancellationToken)
             () = stop.cancelled() => return,
             _ = hangup.recv() => {}
         }
-        if let Err(errors) = handle.reload().await {
-            tracing::error!("the old configuration stays in force: {errors}");
-        }
+        handle.reload_or_say().await;
     }
 }
 

@@ -12,10 +12,21 @@ pub(super) enum Reply {
     Yes,
     /// No.
     No,
-    /// Show the diff first.
-    Diff,
+    /// What is offered beside yes and no.
+    More,
     /// End of input: leave the question open.
     Later,
+}
+
+/// What a question offers beside yes and no.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum More {
+    /// Nothing.
+    None,
+    /// Show the diff first.
+    Diff,
+    /// Yes, also for the future.
+    Always,
 }
 
 /// The caller's terminal.
@@ -43,8 +54,12 @@ impl Terminal {
     ///
     /// # Errors
     /// When the terminal is gone.
-    pub(super) async fn ask(&mut self, text: &str, question: &str, with_diff: bool) -> anyhow::Result<Reply> {
-        let choices = if with_diff { "[y/N/d for the diff]" } else { "[y/N]" };
+    pub(super) async fn ask(&mut self, text: &str, question: &str, more: More) -> anyhow::Result<Reply> {
+        let (choices, words) = match more {
+            More::None => ("[y/N]", [""; 2]),
+            More::Diff => ("[y/N/d for the diff]", ["d", "diff"]),
+            More::Always => ("[y/N/a for always]", ["a", "always"]),
+        };
         self.show(&format!("{text}{question} {choices} "))?;
         let input = self.output.try_clone()?;
         let line = tokio::task::spawn_blocking(move || {
@@ -58,7 +73,7 @@ impl Terminal {
         Ok(match line.as_deref().map(|line| line.trim().to_lowercase()) {
             None => Reply::Later,
             Some(answer) if answer == "y" || answer == "yes" => Reply::Yes,
-            Some(answer) if with_diff && (answer == "d" || answer == "diff") => Reply::Diff,
+            Some(answer) if !answer.is_empty() && words.contains(&answer.as_str()) => Reply::More,
             Some(_) => Reply::No,
         })
     }

@@ -122,17 +122,22 @@ pub fn state(record: &RunRecord) -> String {
     }
 }
 
-fn table(header: &[&str]) -> Table {
+/// A table without lines.
+pub(super) fn table(header: &[&str]) -> Table {
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled).set_header(header);
     table
 }
 
 fn first_line(task: &Task) -> String {
+    shortened(task.title())
+}
+
+/// As much of a line as fits into a table.
+pub(super) fn shortened(line: String) -> String {
     const SHOWN: usize = 60;
-    let title = task.title();
-    let short: String = title.chars().take(SHOWN).collect();
-    if short.len() < title.len() { format!("{short} …") } else { title }
+    let short: String = line.chars().take(SHOWN).collect();
+    if short.len() < line.len() { format!("{short} …") } else { line }
 }
 
 /// The table of `castoff runs`.

@@ -12,6 +12,7 @@ mod settings;
 mod terms;
 mod units;
 
+use std::collections::BTreeMap;
 use std::io::{ErrorKind, Read as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -65,17 +66,67 @@ const DENIED: [&str; 18] = [
 /// Everything that is wrong with the files.
 pub fn load_policy(config_dir: &Path, home: &Path) -> Result<Policy, LoadErrors> {
     let mut errors = Vec::new();
+    if !config_dir.is_dir() && config_dir.exists() {
+        errors.push(unreadable(config_dir, "it is not a directory".to_owned(), None));
+    }
+    load(Files::In(config_dir), config_dir, home, errors)
+}
+
+/// As [`load_policy`], of files whose texts are given by name. They belong to the installation of
+/// `config_dir`; in errors they are called by their bare names.
+///
+/// # Errors
+/// Everything that is wrong with the files.
+pub fn load_policy_texts(texts: &PolicyTexts, config_dir: &Path, home: &Path) -> Result<Policy, LoadErrors> {
+    let too_long = texts.iter().find(|(_, text)| text.len() as u64 > FILE_BYTES_MAX);
+    if let Some((name, _)) = too_long {
+        return Err(LoadErrors(vec![unreadable(Path::new(name), "it is larger than 1 MiB".to_owned(), None)]));
+    }
+    load(Files::Given(texts), config_dir, home, Vec::new())
+}
+
+/// The files of a policy by name.
+pub type PolicyTexts = BTreeMap<String, String>;
+
+/// The texts of the files that [`load_policy`] reads in `directory`.
+///
+/// # Errors
+/// When a file is there and cannot be read.
+pub fn policy_texts(directory: &Path) -> std::io::Result<PolicyTexts> {
+    let mut texts = PolicyTexts::new();
+    for name in ["tools.yaml", "users.yaml", "limits.yaml", "prices.yaml", "settings.yaml"] {
+        match std::fs::read_to_string(directory.join(name)) {
+            Ok(text) => drop(texts.insert(name.to_owned(), text)),
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(texts)
+}
+
+/// Where the texts of files are.
+#[derive(Debug, Clone, Copy)]
+enum Files<'a> {
+    /// In this directory.
+    In(&'a Path),
+    /// Here, by name.
+    Given(&'a PolicyTexts),
+}
+
+fn load(
+    config_files: Files<'_>,
+    config_dir: &Path,
+    home: &Path,
+    mut errors: Vec<LoadError>,
+) -> Result<Policy, LoadErrors> {
     let installation = Installation::load(config_dir).unwrap_or_else(|error| {
         errors.push(unreadable(&config_dir.join("installation.yaml"), error.to_string(), None));
         None
     });
     let installation = installation.unwrap_or_else(Installation::of_this_process);
-    if !config_dir.is_dir() && config_dir.exists() {
-        errors.push(unreadable(config_dir, "it is not a directory".to_owned(), None));
-    }
-    let (tools_source, tools) = read::<raw::Tools>(config_dir, "tools.yaml", &mut errors);
-    let (users_source, users) = read::<raw::Users>(config_dir, "users.yaml", &mut errors);
-    let (limits_source, limits) = read::<raw::LimitsFile>(config_dir, "limits.yaml", &mut errors);
+    let (tools_source, tools) = read::<raw::Tools>(config_files, "tools.yaml", &mut errors);
+    let (users_source, users) = read::<raw::Users>(config_files, "users.yaml", &mut errors);
+    let (limits_source, limits) = read::<raw::LimitsFile>(config_files, "limits.yaml", &mut errors);
     let exec = tools.exec.unwrap_or_default();
     let files = tools.files.unwrap_or_default();
     let rules = rules::rules(&exec, &tools.require_approval, &tools_source, &mut errors);
@@ -83,7 +134,7 @@ pub fn load_policy(config_dir: &Path, home: &Path) -> Result<Policy, LoadErrors>
     let denied = denied(files.denied_paths.as_deref(), &installation.home, &tools_source, &mut errors);
     let people = people::people(&users, installation.uid, &installation.home, &users_source, &mut errors);
     let run_limits = run_limits(&limits.runs, &limits_source, &mut errors);
-    let terms = terms::terms(config_dir, &limits, &limits_source, &mut errors);
+    let terms = terms::terms(config_files, &limits, &limits_source, &mut errors);
     if !errors.is_empty() {
         errors.sort();
         return Err(LoadErrors(errors));
@@ -116,8 +167,15 @@ pub fn dollars(text: &str) -> Option<crate::domain::money::Money> {
     units::money(&raw::Amount::Text(text.to_owned()))
 }
 
-fn read<T: DeserializeOwned + Default>(dir: &Path, name: &str, errors: &mut Vec<LoadError>) -> (Source, T) {
-    let file = dir.join(name);
+fn read<T: DeserializeOwned + Default>(files: Files<'_>, name: &str, errors: &mut Vec<LoadError>) -> (Source, T) {
+    let file = match files {
+        Files::In(directory) => directory.join(name),
+        Files::Given(texts) => {
+            let source = Source { file: PathBuf::from(name), text: texts.get(name).cloned().unwrap_or_default() };
+            let value = parse(&source, errors);
+            return (source, value);
+        }
+    };
     let mut text = String::new();
     let outcome = std::fs::File::open(&file).and_then(|open| open.take(FILE_BYTES_MAX + 1).read_to_string(&mut text));
     let source = |text: String| Source { file: file.clone(), text };

@@ -2,13 +2,14 @@
 //! over both.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use serde_yaml::Spanned;
 
 use crate::domain::model::ModelName;
 use crate::domain::money::{LongPrice, Price};
 
+use super::Files;
 use super::errors::{LoadError, Source};
 use super::raw::{Amount, LongEntry, PriceEntry, PricesFile};
 use super::rules::place;
@@ -19,7 +20,7 @@ const BUILT_IN: &str = include_str!("../../policies/prices.yaml");
 const DOLLARS: &str = "write dollars for a million tokens, such as `2.50`";
 
 /// Prices by `PROVIDER/NAME`.
-pub(super) fn prices(config_dir: &Path, settings: &Settings, errors: &mut Vec<LoadError>) -> BTreeMap<String, Price> {
+pub(super) fn prices(files: Files<'_>, settings: &Settings, errors: &mut Vec<LoadError>) -> BTreeMap<String, Price> {
     let source = Source { file: PathBuf::from("policies/prices.yaml"), text: BUILT_IN.to_owned() };
     let file = super::parse::<PricesFile>(&source, errors);
     let mut prices = listed(&file, &source, errors);
@@ -28,7 +29,7 @@ pub(super) fn prices(config_dir: &Path, settings: &Settings, errors: &mut Vec<Lo
         prices.retain(|model, _| !model.starts_with(&beginning));
         prices.insert(format!("{beginning}*"), Price::FREE);
     }
-    let (source, file) = super::read::<PricesFile>(config_dir, "prices.yaml", errors);
+    let (source, file) = super::read::<PricesFile>(files, "prices.yaml", errors);
     prices.extend(listed(&file, &source, errors));
     prices
 }

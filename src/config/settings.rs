@@ -10,6 +10,7 @@ use serde_yaml::Spanned;
 use crate::domain::address::{BaseUrl, Reach, is_private_host};
 use crate::domain::model::ModelName;
 
+use super::Files;
 use super::errors::{LoadError, LoadErrors, Source};
 use super::raw::{ProviderEntry, SettingsFile};
 use super::rules::place;
@@ -108,14 +109,14 @@ impl Settings {
 /// Everything that is wrong with the file.
 pub fn load_settings(config_dir: &Path, surroundings: Surroundings) -> Result<Settings, LoadErrors> {
     let mut errors = Vec::new();
-    let settings = settings(config_dir, surroundings, &mut errors);
+    let settings = settings(Files::In(config_dir), surroundings, &mut errors);
     errors.sort();
     settings.filter(|_| errors.is_empty()).ok_or(LoadErrors(errors))
 }
 
 /// The same; `None` only with an error.
-pub(super) fn settings(config_dir: &Path, surroundings: Surroundings, errors: &mut Vec<LoadError>) -> Option<Settings> {
-    let (source, file) = super::read::<SettingsFile>(config_dir, "settings.yaml", errors);
+pub(super) fn settings(files: Files<'_>, surroundings: Surroundings, errors: &mut Vec<LoadError>) -> Option<Settings> {
+    let (source, file) = super::read::<SettingsFile>(files, "settings.yaml", errors);
     let mut hosts = Vec::new();
     for entry in &file.plain_http_hosts {
         if is_private_host(&entry.value) {

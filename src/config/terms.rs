@@ -1,7 +1,6 @@
 //! `rate_limits:` and `time_zone:` of `limits.yaml`, with the prices, to the terms of the budget.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
 use jiff::tz::{TimeZone, TimeZoneDatabase};
 use serde_yaml::Spanned;
@@ -9,6 +8,7 @@ use serde_yaml::Spanned;
 use crate::domain::model::ModelName;
 use crate::domain::money::{Caps, Money, Price, Terms};
 
+use super::Files;
 use super::errors::{LoadError, Source};
 use super::prices;
 use super::raw::{Amount, LimitsFile, RateLimit};
@@ -16,8 +16,8 @@ use super::rules::place;
 use super::settings::{Surroundings, settings};
 use super::units;
 
-/// Prices and caps as the files of `config_dir` say.
-pub(super) fn terms(config_dir: &Path, limits: &LimitsFile, source: &Source, errors: &mut Vec<LoadError>) -> Terms {
+/// Prices and caps as the files say.
+pub(super) fn terms(files: Files<'_>, limits: &LimitsFile, source: &Source, errors: &mut Vec<LoadError>) -> Terms {
     let zone = limits.time_zone.as_ref().and_then(|name| zone(name, source, errors)).unwrap_or(TimeZone::UTC);
     let mut caps = BTreeMap::new();
     for (provider, entry) in &limits.rate_limits {
@@ -28,8 +28,8 @@ pub(super) fn terms(config_dir: &Path, limits: &LimitsFile, source: &Source, err
         caps.insert(provider.clone(), self::caps(&entry.value, source, errors));
     }
     // Only what is free matters here, and that does not depend on where the core runs.
-    let settings = settings(config_dir, Surroundings::Host, errors);
-    let prices = settings.map(|settings| prices::prices(config_dir, &settings, errors)).unwrap_or_default();
+    let settings = settings(files, Surroundings::Host, errors);
+    let prices = settings.map(|settings| prices::prices(files, &settings, errors)).unwrap_or_default();
     Terms { caps, prices, zone }
 }
 

@@ -3,6 +3,7 @@
 
 mod chat;
 pub mod client;
+mod policy;
 mod runs;
 pub mod server;
 pub mod wire;

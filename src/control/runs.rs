@@ -305,7 +305,7 @@ pub(super) async fn answer(
     State(handle): State<Handle>,
     Caller(caller): Caller,
     Path(id): Path<String>,
-    Json(Answer { yes }): Json<Answer>,
+    Json(Answer { yes, always }): Json<Answer>,
 ) -> Result<Response, Problem> {
     let scope = scope(&caller);
     let shown = id.clone();
@@ -322,6 +322,11 @@ pub(super) async fn answer(
         }
         (Some(_), Some(_)) => return Err(Problem::new(66, format!("more than one question begins with `{shown}`"))),
     };
-    let event = Event::Answered { approval: approval.approval, by: caller.clone(), yes };
+    let (by, approval_id) = (caller.clone(), approval.approval);
+    let event = if yes && !always.is_empty() {
+        Event::AllowedAlways { approval: approval_id, by, shown: always }
+    } else {
+        Event::Answered { approval: approval_id, by, yes }
+    };
     about(&handle, &caller, &approval.run, event).await
 }

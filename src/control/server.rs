@@ -19,7 +19,7 @@ use tokio::net::UnixListener;
 use tokio_util::sync::CancellationToken;
 
 use super::wire::{AuditLine, Failure, Question, Status, Verified};
-use super::{chat, runs};
+use super::{chat, policy, runs};
 use crate::domain::ids::PersonId;
 use crate::domain::principal::{Principal, Trust};
 use crate::runtime::handle::Handle;
@@ -68,6 +68,11 @@ pub async fn serve(home: &Path, handle: Handle, stop: CancellationToken) -> anyh
         .route("/settings", post(chat::set))
         .route("/pair", get(chat::paired).post(chat::pair))
         .route("/reload", post(chat::reload))
+        .route("/policy", get(policy::show))
+        .route("/policy/learned/{id}/revoke", post(policy::revoke))
+        .route("/policy/diff", post(policy::diff))
+        .route("/policy/suggest", post(policy::suggest))
+        .route("/rights", post(policy::rights))
         .route("/audit", get(audit))
         .route("/audit/verify", get(verify))
         .layer(axum::extract::DefaultBodyLimit::max(BODY_BYTES_MAX))

@@ -1,12 +1,16 @@
 //! Requests and answers of the control socket, as JSON. Private to our own client and server: scripts
 //! use the command line's `--json`.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
+use crate::domain::learned::{LearnedRule, Words};
 use crate::domain::plan::Review;
 use crate::domain::record::{ApprovalRecord, RunRecord};
 use crate::domain::run::Stream;
 use crate::domain::turn::TurnRecord;
+use crate::policy::Listing;
 use crate::protocol::runner::Readiness;
 pub use crate::runtime::telegram::{Pairing, WRONG_CODES_MAX};
 
@@ -130,12 +134,61 @@ pub struct ModelStatus {
     pub providers: Vec<String>,
 }
 
+/// `POST /policy/diff`: two policies over the runs on record. Answered by a [`Comparison`].
+///
+/// [`Comparison`]: crate::runtime::history::Comparison
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DiffRequest {
+    /// The files of the old one, by name.
+    pub old: BTreeMap<String, String>,
+    /// The files of the new one.
+    pub new: BTreeMap<String, String>,
+    /// How far back.
+    pub days: u32,
+}
+
+/// `POST /policy/suggest`. Answered by [`Suggestions`].
+///
+/// [`Suggestions`]: crate::runtime::history::Suggestions
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SuggestRequest {
+    /// How far back.
+    pub days: u32,
+}
+
+/// `POST /rights`: what a person may do. Answered by their rights.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RightsRequest {
+    /// Id or name; the caller where there is none.
+    pub name: Option<String>,
+}
+
+/// `GET /policy`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct PolicyView {
+    /// Whether a running core judges by it.
+    pub in_force: bool,
+    /// What the files say.
+    #[serde(flatten)]
+    pub listing: Listing,
+    /// What was set outside of them, a line each.
+    pub amendments: Vec<String>,
+    /// What was allowed always; the words of others are theirs.
+    pub learned: Vec<LearnedRule>,
+}
+
 /// `POST /approvals/ID`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Answer {
     /// Yes or no.
     pub yes: bool,
+    /// With a yes: what was shown of a rule that is to stay; empty for this once.
+    #[serde(default)]
+    pub always: Vec<Words>,
 }
 
 /// `POST /runs/ID/apply`.

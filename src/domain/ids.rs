@@ -84,6 +84,10 @@ random_id!(
 );
 
 random_id!(
+    /// One learned rule. Starts with `l`.
+    RuleId, 'l', "rule id"
+);
+random_id!(
     /// One call of a model: what a reservation is made for. Starts with `c`.
     CallId, 'c', "model call id"
 );

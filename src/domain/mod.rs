@@ -6,6 +6,7 @@
 pub mod address;
 pub mod change;
 pub mod ids;
+pub mod learned;
 pub mod limits;
 pub mod model;
 pub mod money;

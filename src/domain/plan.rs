@@ -4,6 +4,7 @@
 mod row;
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -109,6 +110,16 @@ pub enum Review {
     Risky,
     /// All.
     Changes,
+}
+
+impl fmt::Display for Review {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Never => "never",
+            Self::Risky => "risky",
+            Self::Changes => "changes",
+        })
+    }
 }
 
 impl Plan {

@@ -1,12 +1,14 @@
 //! What is written down: the rows that the engine asks the store to keep. The store seals whatever
 //! holds a person's words or a run's output; here they are plain values.
 
+use std::fmt;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
 use super::change::Landing;
-use super::ids::{ApprovalId, Digest, PersonId, RunId, TurnId};
+use super::ids::{ApprovalId, Digest, PersonId, RuleId, RunId, TurnId};
+use super::learned::{LearnedRule, Words};
 use super::money::LedgerEntry;
 use super::plan::{Plan, Review};
 use super::principal::{Principal, Trust};
@@ -42,6 +44,15 @@ pub enum Record {
     Ledger(Box<LedgerEntry>),
     /// A post as it stands now; replaces its earlier row.
     Post(Box<Post>),
+    /// What somebody allowed always.
+    Learned {
+        /// Its id.
+        rule: RuleId,
+        /// For whom it counts, whose key seals it.
+        person: PersonId,
+        /// The rule; `None` removes it.
+        kept: Option<Box<LearnedRule>>,
+    },
     /// A setting that was made at the command line or in a chat.
     Setting {
         /// Its name.
@@ -142,6 +153,9 @@ pub struct VerdictRecord {
     pub suggestion: Option<String>,
     /// Digest of the policy that judged.
     pub policy: Digest,
+    /// What "allow always" would cover, word for word; empty when it cannot be had.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub always: Vec<Words>,
 }
 
 /// Allow, ask or deny, ordered: the strictest wins.
@@ -154,6 +168,16 @@ pub enum Verdict {
     Ask,
     /// It may not run.
     Deny,
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Allow => "allow",
+            Self::Ask => "ask",
+            Self::Deny => "deny",
+        })
+    }
 }
 
 /// Why, and which rule says so.
@@ -234,6 +258,7 @@ impl RunRecord {
         }
         if let Some(verdict) = &mut self.verdict {
             (verdict.reasons, verdict.suggestion) = (Vec::new(), None);
+            verdict.always.clear();
         }
         if let Some(end) = &mut self.end {
             end.changes.clear();
@@ -319,6 +344,9 @@ pub enum ApprovalState {
     Granted {
         /// By whom.
         by: PersonId,
+        /// The rule that the same answer left behind.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        always: Option<RuleId>,
     },
     /// No.
     Refused {

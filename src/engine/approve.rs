@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::ask::explain;
-use super::{Effect, Engine, Step, audit, keep};
+use super::{Effect, Engine, Grant, Step, audit, keep};
 use crate::domain::ids::{ApprovalId, RunId};
 use crate::domain::plan::Plan;
 use crate::domain::principal::{Principal, Trust};
@@ -59,7 +59,7 @@ impl Engine {
         let same = sets.is_some_and(|sets| super::land::digest_of(sets) == digest);
         match (same, yes) {
             (false, _) => ApprovalState::Void { why: "the changes are not the ones that were shown".to_owned() },
-            (true, true) => ApprovalState::Granted { by: by.person.clone() },
+            (true, true) => ApprovalState::Granted { by: by.person.clone(), always: None },
             (true, false) => ApprovalState::Refused { by: by.person.clone() },
         }
     }
@@ -67,30 +67,33 @@ impl Engine {
     /// A yes to a plan: it is planned and judged again before it counts.
     fn grant_plan(&mut self, run: &RunId, by: &Principal, step: &mut Step) {
         let Some(live) = self.runs.get_mut(run) else { return };
-        if live.granted_by.is_some() {
+        if live.granted.is_some() {
             return;
         }
-        live.granted_by = Some(by.clone());
+        live.granted = Some(Grant { by: by.clone(), always: false });
         self.survey(run, step);
     }
 
     /// The second judgement of a granted plan: void unless the decision is the same or looser and the
     /// plan is the very same.
     pub(super) fn redeem(&mut self, run: &RunId, drafted: Result<Plan, String>, step: &mut Step) {
-        let policy = std::sync::Arc::clone(&self.policy);
-        let Some(live) = self.runs.get_mut(run) else { return };
-        let Some(by) = live.granted_by.take() else { return };
+        let Some(Grant { by, always }) = self.runs.get_mut(run).and_then(|live| live.granted.take()) else { return };
+        let learnable = self.learnable(run);
+        let Some(live) = self.runs.get(run) else { return };
         let approval = live.ids.plan.clone();
-        let rights = policy
-            .principal(live.rights.person.as_str())
-            .unwrap_or_else(|| Principal { trust: Trust::Blocked, ..live.rights.clone() });
-        let decision = policy.decide(&rights, &live.task);
+        let decision = self.decide(&self.as_of_now(&live.rights), &live.task, live.stdin.as_deref());
+        // What asks no longer needs no rule.
+        let always = always && decision.verdict == Verdict::Ask;
+        let offered = live.record.verdict.as_ref().map(|verdict| verdict.always.as_slice()).unwrap_or_default();
         let void = match drafted {
             Err(why) => Some(why),
             Ok(_) if decision.verdict == Verdict::Deny => Some(format!("the policy changed: {}", explain(&decision))),
             Ok(_) if decision.verdict > live.decision.verdict => Some("the policy became stricter".to_owned()),
             Ok(plan) if Some(plan.digest()) != live.record.digest => {
                 Some("what would run is no longer what was shown; ask again".to_owned())
+            }
+            Ok(_) if always && learnable != offered => {
+                Some("what would be allowed always is no longer what was shown; ask again".to_owned())
             }
             Ok(_) => None,
         };
@@ -100,8 +103,11 @@ impl Engine {
                 self.refuse(run, why, step);
             }
             None => {
-                live.decision = decision;
-                let state = ApprovalState::Granted { by: by.person.clone() };
+                let rule = if always { self.learn(run, &by, step) } else { None };
+                if let Some(live) = self.runs.get_mut(run) {
+                    live.decision = decision;
+                }
+                let state = ApprovalState::Granted { by: by.person.clone(), always: rule };
                 self.settle_approval(&approval, state, Some(&by), step);
                 self.queue_granted(run, step);
             }

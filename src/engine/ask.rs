@@ -29,7 +29,7 @@ impl Engine {
             return;
         }
         let Ask { ids, caller, rights, task, stdin, workdir, review, yes } = ask;
-        let decision = self.policy.decide(&rights, &task);
+        let decision = self.decide(&rights, &task, stdin.as_deref());
         let record = RunRecord {
             run: ids.run.clone(),
             turn: ids.turn.clone(),
@@ -51,7 +51,7 @@ impl Engine {
         };
         let run = ids.run.clone();
         let live =
-            Live { record, ids, caller, rights, task, decision, stdin, granted_by: None, output: Pending::default() };
+            Live { record, ids, caller, rights, task, decision, stdin, granted: None, output: Pending::default() };
         // Of a request its line: the text that it writes is in the run's row.
         let file = live.record.task.file().map(ToString::to_string);
         let detail = json!({
@@ -67,7 +67,11 @@ impl Engine {
             let why = format!("more than {} of your runs within an hour; wait a little", pace::RUNS.most);
             why_not = Some(Obstacle::Refusal(why));
         }
+        let asks = live.decision.verdict == Verdict::Ask;
         self.runs.insert(run.clone(), live);
+        if asks {
+            self.offer_always(&run);
+        }
         match why_not {
             Some(Obstacle::Refusal(why)) => self.refuse(&run, why, step),
             Some(Obstacle::Outage(why)) => self.fail(&run, why, step),
@@ -111,7 +115,7 @@ impl Engine {
 
     pub(super) fn surveyed(&mut self, run: &RunId, covers: &[Cover], unusable: &[Unusable], step: &mut Step) {
         let Some(live) = self.runs.get(run) else { return };
-        match (&live.record.state, &live.granted_by) {
+        match (&live.record.state, &live.granted) {
             (RunState::Planning, _) => match self.draft(live, covers, unusable) {
                 Err(why) => self.refuse(run, why, step),
                 Ok(plan) => self.planned(run, plan, step),
@@ -187,7 +191,8 @@ impl Engine {
         let Some(live) = self.runs.get_mut(run) else { return };
         live.record.state = RunState::Queued;
         keep(&live.record, step);
-        audit(step, None, "run.permitted", (run, json!({ "digest": live.record.digest })));
+        let detail = json!({ "digest": live.record.digest, "policy": self.policy.digest() });
+        audit(step, None, "run.permitted", (run, detail));
         self.queues.entry(live.record.person.clone()).or_default().push_back(run.clone());
         let person = live.record.person.clone();
         self.start_next(&person, step);
@@ -209,6 +214,9 @@ impl Engine {
     }
 
     fn launch(&mut self, run: &RunId, step: &mut Step) {
+        if let Some(why) = self.became_stricter(run) {
+            return self.refuse(run, why, step);
+        }
         let Some(live) = self.runs.get_mut(run) else { return };
         let Some(plan) = live.record.plan.as_deref().cloned() else { return };
         let approval = self.approvals.get(&live.ids.plan);
@@ -294,5 +302,6 @@ fn verdict_record(decision: &Decision, policy: Digest) -> VerdictRecord {
         programs: decision.programs.clone(),
         suggestion: decision.suggestion.clone(),
         policy,
+        always: Vec::new(),
     }
 }

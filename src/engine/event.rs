@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use super::post::Posted;
 use super::{Called, Launch, Saying};
-use crate::domain::ids::{ApprovalId, CallId, PersonId, PostId, RunId, TurnId};
+use crate::domain::ids::{ApprovalId, CallId, PersonId, PostId, RuleId, RunId, TurnId};
+use crate::domain::learned::Words;
 use crate::domain::model::{ModelFailure, ModelName, ModelReply, ModelRequest};
 use crate::domain::plan::Review;
 use crate::domain::principal::Principal;
@@ -69,6 +70,22 @@ pub enum Event {
         by: Principal,
         /// Yes or no.
         yes: bool,
+    },
+    /// A person answers a question about a plan with yes, also for the future.
+    AllowedAlways {
+        /// Which.
+        approval: ApprovalId,
+        /// Who.
+        by: Principal,
+        /// The commands that the person saw and allows from now on.
+        shown: Vec<Words>,
+    },
+    /// A person wants a learned rule gone.
+    RevokeAsked {
+        /// Which.
+        rule: RuleId,
+        /// Who.
+        by: Principal,
     },
     /// A person wants a run stopped, or its question withdrawn.
     StopAsked {
@@ -171,6 +188,11 @@ pub enum Event {
     RunnerGone,
     /// Another policy is in force.
     PolicyLoaded(Arc<Policy>),
+    /// The files were changed to something that is no policy; the old one stays.
+    PolicyRefused {
+        /// Every mistake, for people.
+        why: String,
+    },
     /// A second has passed.
     Tick,
 }

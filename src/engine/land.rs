@@ -175,7 +175,7 @@ impl Engine {
     pub(super) fn trouble(&mut self, run: &RunId, request: Request, why: String, step: &mut Step) {
         let Some(live) = self.runs.get_mut(run) else { return };
         let awaited = match request {
-            Request::Survey => live.record.state == RunState::Planning || live.granted_by.is_some(),
+            Request::Survey => live.record.state == RunState::Planning || live.granted.is_some(),
             Request::Apply => live.record.state == RunState::Applying,
             Request::Drop => live.record.state == RunState::Dropping,
             Request::Undo => live.record.state == RunState::Undoing,
@@ -299,7 +299,7 @@ impl Engine {
         };
         let task = crate::policy::ParsedTask::new(record.task.clone()).ok()?;
         let rights = known(&record.rights_of);
-        let decision = self.policy.decide(&rights, &task);
+        let decision = self.decide(&rights, &task, None);
         let ids = FreshIds::of_run(record.run.clone(), record.turn.clone());
         let caller = known(&record.person);
         Some(Live {
@@ -309,7 +309,7 @@ impl Engine {
             task,
             decision,
             stdin: None,
-            granted_by: None,
+            granted: None,
             output: super::Pending { number: u32::MAX / 2, ..super::Pending::default() },
             record,
         })

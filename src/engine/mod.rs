@@ -29,6 +29,7 @@ mod budget;
 mod context;
 mod event;
 mod land;
+mod learn;
 mod memory;
 mod pace;
 mod permit;
@@ -36,6 +37,7 @@ mod place;
 pub mod plan;
 pub mod post;
 mod recover;
+mod reload;
 pub mod risk;
 mod serve;
 mod settings;
@@ -44,7 +46,8 @@ mod turn;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use crate::domain::ids::{ApprovalId, CallId, PersonId, PostId, RunId, TurnId};
+use crate::domain::ids::{ApprovalId, CallId, PersonId, PostId, RuleId, RunId, TurnId};
+use crate::domain::learned::LearnedRule;
 use crate::domain::model::ToolSpec;
 use crate::domain::money::Money;
 use crate::domain::principal::Principal;
@@ -107,9 +110,17 @@ struct Live {
     task: ParsedTask,
     decision: Decision,
     stdin: Option<Vec<u8>>,
-    /// Who said yes to its plan, while it is planned again.
-    granted_by: Option<Principal>,
+    /// A yes to its plan, while it is planned again.
+    granted: Option<Grant>,
     output: Pending,
+}
+
+/// A yes that does not count yet.
+#[derive(Debug, Clone)]
+struct Grant {
+    by: Principal,
+    /// Whether it leaves a rule behind.
+    always: bool,
 }
 
 /// Output that is not on record yet.
@@ -153,6 +164,10 @@ pub struct Engine {
     run_chats: BTreeMap<RunId, i64>,
     said_lately: Lately,
     ran_lately: Lately,
+    /// Whether the owner was told that the files are wrong.
+    files_are_wrong: bool,
+    /// What was allowed always.
+    learned: BTreeMap<RuleId, LearnedRule>,
     /// Daily budgets that the owner set outside the files.
     daily_budgets: BTreeMap<String, Money>,
 }
@@ -176,6 +191,8 @@ impl Engine {
             run_chats: BTreeMap::new(),
             said_lately: Lately::default(),
             ran_lately: Lately::default(),
+            files_are_wrong: false,
+            learned: BTreeMap::new(),
             daily_budgets: BTreeMap::new(),
             policy,
             runner: None,
@@ -218,6 +235,8 @@ impl Engine {
         match event {
             Event::Asked(ask) => self.asked(*ask, &mut step),
             Event::Answered { approval, by, yes } => self.answered(&approval, &by, yes, &mut step),
+            Event::AllowedAlways { approval, by, shown } => self.allowed_always(&approval, &by, &shown, &mut step),
+            Event::RevokeAsked { rule, by } => self.revoke_asked(&rule, &by, &mut step),
             Event::StopAsked { run, by } => self.stop_asked(&run, &by, &mut step),
             Event::ApplyAsked { record, by, paths } => self.apply_asked(&record, &by, paths, &mut step),
             Event::DropAsked { record, by } => self.drop_asked(&record, &by, &mut step),
@@ -240,7 +259,8 @@ impl Engine {
             Event::ModelChosen(model) => self.model = model,
             Event::Runner(message) => self.runner_said(message, &mut step),
             Event::RunnerGone => self.runner_gone(),
-            Event::PolicyLoaded(policy) => self.policy_loaded(policy),
+            Event::PolicyLoaded(policy) => self.policy_loaded(&policy, &mut step),
+            Event::PolicyRefused { why } => self.policy_refused(&why, &mut step),
             Event::Tick => self.tick(&mut step),
         }
         self.advance(&mut step);
@@ -272,11 +292,6 @@ impl Engine {
         }
         self.expire(step);
         self.tick_turns(step);
-    }
-
-    fn policy_loaded(&mut self, policy: Arc<Policy>) {
-        self.policy = policy;
-        self.amend_terms();
     }
 
     fn output(&mut self, run: &RunId, stream: Stream, bytes: Vec<u8>, step: &mut Step) {

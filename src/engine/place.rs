@@ -13,10 +13,7 @@ const RULES_SHOWN: usize = 80;
 impl Engine {
     /// The system prompt and the tools for a turn of `caller`.
     pub(super) fn place(&self, caller: &Principal, now: Timestamp) -> (String, Vec<ToolSpec>) {
-        let rights = self
-            .policy
-            .principal(caller.person.as_str())
-            .unwrap_or_else(|| Principal { trust: Trust::Blocked, ..caller.clone() });
+        let rights = self.as_of_now(caller);
         let may = |tool: &ToolSpec| {
             let only = self.policy.tools(&rights.person);
             let named = |name: &str| only.is_none_or(|tools| tools.iter().any(|tool| tool == name));

@@ -132,6 +132,7 @@ impl Engine {
                 | Record::Ledger(_)
                 | Record::Post(_)
                 | Record::Setting { .. }
+                | Record::Learned { .. }
                 | Record::Audit(_) => {}
             }
         }

@@ -10,6 +10,7 @@ use super::memory::Conversation;
 use super::turn::LiveTurn;
 use super::{Called, Effect, Engine, ModelInUse, Step, audit, keep};
 use crate::domain::ids::{PersonId, RunId, TurnId};
+use crate::domain::learned::LearnedRule;
 use crate::domain::model::{ToolCall, ToolSpec};
 use crate::domain::money::{LedgerEntry, Money};
 use crate::domain::principal::{Principal, Trust};
@@ -40,6 +41,8 @@ pub struct Past<'a> {
     pub read: &'a dyn Fn(ToolCall) -> Called,
     /// The model in use.
     pub model: Option<ModelInUse>,
+    /// What was allowed always.
+    pub learned: Vec<LearnedRule>,
     /// Daily budgets that the owner set, by provider.
     pub daily_budgets: Vec<(String, Money)>,
 }
@@ -59,7 +62,10 @@ impl Engine {
     pub fn recover(policy: Arc<Policy>, toolbox: Vec<ToolSpec>, past: Past<'_>, now: Timestamp) -> (Self, Step) {
         let mut engine = Self::new(policy, toolbox);
         let mut step = Step::at(now);
-        let Past { runs, approvals, turns, conversations, posts, ledger, input, read, model, daily_budgets } = past;
+        let Past { runs, approvals, turns, conversations, posts, ledger, input, read, model, learned, daily_budgets } =
+            past;
+        engine.learned = learned.into_iter().map(|one| (one.rule.clone(), one)).collect();
+        engine.lay_over(&Arc::clone(&engine.policy));
         engine.model = model;
         let Recovered { budget, cut_off, alerts } = Budget::recover(Arc::clone(engine.policy.terms()), ledger, now);
         engine.budget = budget;
@@ -201,7 +207,7 @@ impl Engine {
         });
         self.lost = under_way.map(|(run, _)| run.clone()).collect();
         for live in self.runs.values_mut() {
-            live.granted_by = None;
+            live.granted = None;
         }
     }
 

@@ -7,7 +7,7 @@ use super::{Ask, CONTEXT_TOKENS_DEFAULT, Engine, FreshIds, Step};
 use crate::domain::change::ChangeKind;
 use crate::domain::ids::{RunId, TurnId};
 use crate::domain::model::ToolCall;
-use crate::domain::principal::{Principal, Trust};
+use crate::domain::principal::Principal;
 use crate::domain::record::{Outcome, Record, RunRecord, RunState};
 use crate::domain::run::{Ending, StopCause};
 use crate::domain::task::FileRequest;
@@ -92,10 +92,7 @@ impl Engine {
             self.keep_turn(turn, step);
             let ids = FreshIds::of_run(run, turn.clone());
             // With the rights of the moment, which may be others than when the turn began.
-            let rights = self
-                .policy
-                .principal(caller.person.as_str())
-                .unwrap_or_else(|| Principal { trust: Trust::Blocked, ..caller.clone() });
+            let rights = self.as_of_now(&caller);
             let ask = Ask { ids, caller, rights, task, stdin: None, workdir: None, review: None, yes: false };
             return self.asked(ask, step);
         }

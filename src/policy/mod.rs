@@ -19,6 +19,8 @@ mod files;
 mod image;
 mod inline;
 mod judge;
+mod learned;
+mod listing;
 mod options;
 mod outgoing;
 mod parsed;
@@ -27,7 +29,9 @@ mod pattern;
 #[expect(clippy::module_inception, reason = "the module's one value has its name")]
 mod policy;
 mod request;
+mod rights;
 mod sed;
+mod suggest;
 mod tables;
 mod variables;
 mod walk;
@@ -35,11 +39,14 @@ mod word;
 
 pub use image::smallest_image;
 pub use judge::{Decision, Judged, Network};
+pub use listing::{Listing, RuleLine};
 pub use parsed::Parsed;
 pub use paths::normal;
 pub use pattern::{BadPattern, Pattern};
 pub use policy::{Approval, Person, Policy, Rule, Spec};
 pub use request::ParsedTask;
+pub use rights::Rights;
+pub use suggest::AskingRule;
 
 /// Changes whenever the built-in tables change a decision; part of a policy's digest.
 pub const TABLES_VERSION: &str = tables::VERSION;

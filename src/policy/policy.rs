@@ -11,6 +11,7 @@ use crate::domain::plan::{Access, Mount, Review};
 use crate::domain::principal::{Principal, Trust};
 use crate::domain::record::Verdict;
 
+use super::learned::Learned;
 use super::paths::Area;
 use super::pattern::Pattern;
 
@@ -95,17 +96,19 @@ pub enum Approval {
 #[derive(Debug, Clone)]
 pub struct Policy {
     pub(crate) spec: Spec,
+    /// What is laid over the files.
+    pub(super) learned: Option<Arc<Learned>>,
 }
 
 impl Policy {
     /// The policy that `spec` describes.
     pub fn new(spec: Spec) -> Self {
-        Self { spec }
+        Self { spec, learned: None }
     }
 
-    /// Of the three files' bytes, the prices and the built-in tables.
+    /// Of the three files' bytes, the prices and the built-in tables, and of learned rules if there are any.
     pub fn digest(&self) -> Digest {
-        self.spec.digest
+        self.learned.as_ref().map_or(self.spec.digest, |learned| learned.digest())
     }
 
     /// Who the caller with this uid is.

@@ -53,7 +53,10 @@ impl Policy {
     /// Decides about `task` for `principal`.
     pub fn decide(&self, principal: &Principal, task: &ParsedTask) -> Decision {
         match task {
-            ParsedTask::Script(parsed) => self.judge(principal, parsed.clone()).decision().clone(),
+            ParsedTask::Script(parsed) => {
+                let decision = self.judge(principal, parsed.clone()).decision().clone();
+                self.lifted(principal, parsed, decision)
+            }
             ParsedTask::File(request) => self.judge_file(principal, request),
         }
     }

@@ -3,6 +3,7 @@
 use std::fs;
 use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use super::RunnerPlaces;
 use crate::config::{self, Installation};
@@ -16,16 +17,16 @@ use crate::policy::Policy;
 pub(super) const FILES_OWNER_DEFAULT: (u32, u32) = (10001, 10001);
 
 /// The policy of the moment, as far as the runner needs it.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Rules {
-    policy: Policy,
+    policy: Arc<Policy>,
 }
 
 /// Reads the policy. The error is for people.
 pub(super) fn read(places: &RunnerPlaces) -> Result<Rules, String> {
     let loaded = config::load_policy(&places.config, &places.home);
     let policy = loaded.map_err(|error| format!("the runner cannot read the policy: {error}"))?;
-    Ok(Rules { policy })
+    Ok(Rules { policy: Arc::new(policy) })
 }
 
 impl Rules {

@@ -72,6 +72,8 @@ pub(super) struct Runner {
     readiness: watch::Sender<Readiness>,
     news: tokio::sync::broadcast::Sender<String>,
     engine: Mutex<Option<Engine>>,
+    /// The last policy without a mistake.
+    last_rules: Mutex<Option<Rules>>,
 }
 
 /// Locks; a panic elsewhere while it was held leaves nothing half-done here.
@@ -94,6 +96,7 @@ impl Runner {
             readiness: watch::Sender::new(engine::starting(files_uid, files_gid)),
             news: tokio::sync::broadcast::Sender::new(64),
             engine: Mutex::default(),
+            last_rules: Mutex::new(rules::read(&places).ok()),
             places,
         }
     }
@@ -139,9 +142,17 @@ impl Runner {
         locked(&self.engine).as_ref().map_or(u64::MAX, |engine| engine.memory_bytes)
     }
 
-    /// The policy as it is now, or why it cannot be read, for people.
+    /// The policy as it is now; while its files are wrong the one before, as in the core. The error, when
+    /// there is none, is for people.
     pub(super) fn rules(&self) -> Result<Rules, String> {
-        rules::read(&self.places)
+        let mut last = locked(&self.last_rules);
+        match rules::read(&self.places) {
+            Ok(rules) => {
+                *last = Some(rules.clone());
+                Ok(rules)
+            }
+            Err(why) => last.clone().ok_or(why),
+        }
     }
 
     /// User and group id of people's files.

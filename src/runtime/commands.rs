@@ -10,6 +10,7 @@ use crate::engine::{Ask, BudgetView, Cap, Event, FreshIds};
 use crate::policy::{Parsed, ParsedTask};
 use crate::runtime::clock;
 use crate::runtime::handle::{Handle, News};
+use crate::runtime::rights;
 use crate::runtime::settings::{self, Wish};
 use crate::store::{Store, StoreError};
 
@@ -22,10 +23,11 @@ const OUTPUT_SHOWN: usize = 3000;
 
 /// The commands with what they do, as the client's menu shows them: for everybody, for people who may
 /// run something, and for the owner.
-const MENU: [(&str, &str, Trust); 13] = [
+const MENU: [(&str, &str, Trust); 14] = [
     ("help", "What can be done here", Trust::Limited),
     ("stop", "End what is under way", Trust::Limited),
     ("budget", "What was spent, and the caps", Trust::Limited),
+    ("rights", "What you may do", Trust::Limited),
     ("run", "Run a command without the model", Trust::Trusted),
     ("runs", "The last runs", Trust::Trusted),
     ("log", "The output of a run", Trust::Trusted),
@@ -78,6 +80,9 @@ pub async fn command(handle: &Handle, caller: &Principal, line: &str, turn: Turn
         "help" | "start" => Ok(Answer::Text(help(caller))),
         "stop" => stop(handle, caller).await,
         "budget" => Ok(Answer::Text(budget(handle, caller))),
+        "rights" => {
+            rights::rights(&handle.view().policy, caller, rest).map(|rights| Answer::Text(literal(&rights.to_string())))
+        }
         "run" => run(handle, caller, rest, (turn, chat)).await,
         "runs" => runs(handle, caller).await,
         "log" | "logs" => log(handle, caller, rest).await,
@@ -227,6 +232,18 @@ async fn diff(handle: &Handle, caller: &Principal, id: &str) -> Result<Answer, S
 /// A code block that the text cannot end.
 fn fenced(text: &str) -> String {
     format!("```\n{}\n```", text.trim_end().replace("```", "'''"))
+}
+
+/// A text in which nothing but its lists is markup.
+fn literal(text: &str) -> String {
+    let mut literal = String::new();
+    for character in text.chars() {
+        if "\\`*_[]<>~|&#".contains(character) {
+            literal.push('\\');
+        }
+        literal.push(character);
+    }
+    literal
 }
 
 async fn undo(handle: &Handle, caller: &Principal, id: &str) -> Result<Answer, String> {

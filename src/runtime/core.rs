@@ -21,6 +21,7 @@ use crate::runtime::handle::{Handle, News, View, Watchers};
 use crate::runtime::link::{self, Link, Wires};
 use crate::runtime::models::{self, Models, Reports};
 use crate::runtime::telegram::{self, Desk, Posts};
+use crate::runtime::watch;
 use crate::store::Store;
 
 /// Events taken into one transaction.
@@ -33,6 +34,8 @@ const TICK: Duration = Duration::from_secs(1);
 /// # Errors
 /// A bad policy, a store that cannot be opened, a first commit that fails.
 pub fn start(home: &Path, config: &Path, tasks: &TaskTracker, stop: &CancellationToken) -> anyhow::Result<Handle> {
+    // Before it is loaded: what changes meanwhile is loaded again.
+    let seen = watch::look(config);
     let policy = Arc::new(crate::config::load_policy(config, home)?);
     let store = Arc::new(Store::open(&home.join("state/core")).context("failed to open the store")?);
     let (sender, events) = mpsc::channel(1024);
@@ -51,6 +54,7 @@ pub fn start(home: &Path, config: &Path, tasks: &TaskTracker, stop: &Cancellatio
         input: &|run| store.input(run).ok().flatten(),
         read: &models::read,
         model: models.chosen()?,
+        learned: store.learned()?,
         daily_budgets: store.daily_budgets()?.into_iter().filter_map(daily_budget).collect(),
     };
     let (engine, mut first) = Engine::recover(Arc::clone(&policy), crate::tools::specs(), past, now);
@@ -76,6 +80,7 @@ pub fn start(home: &Path, config: &Path, tasks: &TaskTracker, stop: &Cancellatio
         places: Arc::new((home.to_path_buf(), config.to_path_buf())),
     };
     tasks.spawn(telegram::serve(handle.clone(), wakes, stop.clone()));
+    tasks.spawn(watch::serve(handle.clone(), config.to_path_buf(), seen, stop.clone()));
     models.choose();
     let wires = Wires { socket: runner_socket(home), outgoing, events: sender.clone(), watchers, stop: stop.clone() };
     tasks.spawn(link::serve(link, wires));

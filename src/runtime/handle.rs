@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use tokio::sync::mpsc;
 
+use crate::config::{LoadErrors, PolicyTexts};
 use crate::domain::ids::{PostId, RunId, TurnId};
 use crate::domain::model::Delta;
 use crate::domain::record::RunRecord;
@@ -133,13 +134,33 @@ impl Handle {
         let (home, config) = &*self.places;
         let policy = crate::config::load_policy(config, home).map_err(|errors| errors.to_string())?;
         self.models.reload().map_err(|error| format!("{error:#}"))?;
+        let digest = policy.digest();
         if !self.send(Event::PolicyLoaded(policy.into())).await {
             return Err("Castoff is shutting down".to_owned());
         }
-        tracing::info!("the configuration was loaded again");
+        tracing::info!("the configuration was loaded again: policy {digest}");
         self.models.choose();
         self.desk.changed();
         Ok(())
+    }
+
+    /// As [`Handle::reload`]; a refusal is logged, and said to the owner in chat.
+    pub async fn reload_or_say(&self) {
+        if let Err(why) = self.reload().await {
+            tracing::error!("the old configuration stays in force: {why}");
+            if !self.send(Event::PolicyRefused { why }).await {
+                tracing::debug!("the core is shutting down");
+            }
+        }
+    }
+
+    /// The policy that these files would be here, by name; nothing comes into force.
+    ///
+    /// # Errors
+    /// Everything that is wrong with them.
+    pub fn policy_of(&self, texts: &PolicyTexts) -> Result<Policy, LoadErrors> {
+        let (home, config) = &*self.places;
+        crate::config::load_policy_texts(texts, config, home)
     }
 
     /// What is in force.

@@ -11,11 +11,14 @@ pub mod clock;
 pub mod commands;
 pub mod core;
 pub mod handle;
+pub mod history;
 pub mod link;
 pub mod models;
 pub mod prepare;
+pub mod rights;
 pub mod settings;
 pub mod telegram;
+mod watch;
 
 /// Set under Compose: the runner is a service of its own.
 pub const RUNNER_EXTERNAL: &str = "CASTOFF_RUNNER";

@@ -13,6 +13,7 @@ mod approvals;
 mod entries;
 mod error;
 mod inputs;
+mod learned;
 mod ledger;
 mod messages;
 mod meta;
@@ -36,8 +37,10 @@ use redb::{Database, ReadTransaction, ReadableDatabase as _, WriteTransaction};
 
 use crate::audit::{Broken, Verified};
 use crate::domain::ids::{ApprovalId, PersonId, PostId, RunId, TurnId};
+use crate::domain::learned::LearnedRule;
 use crate::domain::money::LedgerEntry;
 use crate::domain::record::{ApprovalRecord, OutputPiece, Record, RunRecord, SettingName};
+use crate::domain::time::Timestamp;
 use crate::domain::turn::{Message, Post, TurnRecord};
 use crate::secrets::Keys;
 
@@ -113,6 +116,11 @@ impl Store {
             None => None,
         };
         runs::newest(&self.read()?, &keys, who, limit)
+    }
+
+    /// At most `limit` runs that were asked for at `since` or later, newest first.
+    pub fn runs_since(&self, since: Timestamp, limit: usize) -> Result<Vec<RunRecord>, StoreError> {
+        runs::since(&self.read()?, &self.keys(), since.as_ms(), limit)
     }
 
     /// One run.
@@ -217,6 +225,11 @@ impl Store {
         settings::below(&self.read()?, &self.keys(), "daily-budget/")
     }
 
+    /// What people allowed always, oldest first.
+    pub fn learned(&self) -> Result<Vec<LearnedRule>, StoreError> {
+        learned::list(&self.read()?, &self.keys())
+    }
+
     /// At most `limit` entries of the audit chain, newest first.
     pub fn audit_list(&self, limit: usize) -> Result<Vec<Audited>, StoreError> {
         entries::newest(&self.read()?, &self.keys(), limit)
@@ -268,7 +281,7 @@ fn sealed_for(record: &Record) -> Option<&PersonId> {
         Record::Run(run) => Some(&run.person),
         Record::Output(piece) => Some(&piece.person),
         Record::Approval(approval) => Some(&approval.person),
-        Record::Input { person, .. } => Some(person),
+        Record::Input { person, .. } | Record::Learned { person, .. } => Some(person),
         Record::Message(message) => Some(&message.person),
         Record::Turn(turn) => Some(&turn.person),
         Record::Post(post) => Some(&post.person),
@@ -284,6 +297,7 @@ fn put(tx: &WriteTransaction, keys: &Keys, record: &Record) -> Result<(), StoreE
         Record::Output(piece) => output::put(tx, keys, piece),
         Record::Approval(approval) => approvals::put(tx, keys, approval),
         Record::Input { run, person, bytes } => inputs::put(tx, keys, (run, person), bytes.as_deref()),
+        Record::Learned { rule, kept, .. } => learned::put(tx, keys, rule, kept.as_deref()),
         Record::Message(message) => messages::put(tx, keys, message),
         Record::Turn(turn) => turns::put(tx, keys, turn),
         Record::Ledger(entry) => ledger::put(tx, keys, entry),

@@ -15,7 +15,9 @@ use crate::secrets::{Keys, Presence};
 
 use super::error::{StoreError, database};
 use super::rehearsal::Rehearsal;
-use super::{DATA_FILE, approvals, entries, inputs, ledger, messages, meta, output, posts, runs, settings, turns};
+use super::{
+    DATA_FILE, approvals, entries, inputs, learned, ledger, messages, meta, output, posts, runs, settings, turns,
+};
 
 /// What the database may keep in memory while it is checked.
 const REHEARSAL_CACHE_BYTES: usize = 64 << 20;
@@ -153,6 +155,7 @@ fn tables(tx: &WriteTransaction) -> Result<(), StoreError> {
     output::found(tx)?;
     approvals::found(tx)?;
     inputs::found(tx)?;
+    learned::found(tx)?;
     messages::found(tx)?;
     turns::found(tx)?;
     ledger::found(tx)?;

@@ -87,6 +87,18 @@ pub(super) fn newest(
     Ok(runs)
 }
 
+/// Asked for at `since_ms` or later, newest first.
+pub(super) fn since(
+    tx: &ReadTransaction,
+    keys: &Keys,
+    since_ms: u64,
+    limit: usize,
+) -> Result<Vec<RunRecord>, StoreError> {
+    let table = tx.open_table(BY_TIME).map_err(database)?;
+    let rows = table.range((since_ms, "")..).map_err(database)?.rev().take(limit);
+    rows.map(|row| indexed(tx, keys, row.map_err(database)?.0.value().1)).collect()
+}
+
 /// Neither done nor refused, oldest first.
 pub(super) fn open(tx: &ReadTransaction, keys: &Keys) -> Result<Vec<RunRecord>, StoreError> {
     let table = tx.open_table(OPEN).map_err(database)?;

@@ -4,7 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
-use castoff::domain::ids::{ApprovalId, PersonId, RunId};
+use castoff::domain::ids::{ApprovalId, PersonId, RuleId, RunId};
+use castoff::domain::learned::LearnedRule;
 use castoff::domain::record::{ApprovalRecord, ApprovalState, Record, RunRecord, RunState, Subject, Verdict};
 use castoff::domain::time::Timestamp;
 use castoff::engine::{Effect, Step, risk};
@@ -18,6 +19,7 @@ pub(crate) struct Stored {
     pub(crate) runs: BTreeMap<RunId, RunRecord>,
     approvals: BTreeMap<ApprovalId, ApprovalRecord>,
     pub(crate) inputs: Inputs,
+    pub(crate) learned: BTreeMap<RuleId, LearnedRule>,
 }
 
 impl Stored {
@@ -48,6 +50,13 @@ impl Stored {
             }
             Record::Input { run, bytes: Some(bytes), .. } => drop(self.inputs.insert(run, bytes)),
             Record::Input { run, bytes: None, .. } => drop(self.inputs.remove(&run)),
+            Record::Learned { rule, kept: Some(kept), .. } => {
+                let offered = self.runs.values().filter_map(|run| run.verdict.as_ref());
+                assert!(offered.clone().any(|verdict| verdict.always == kept.commands), "nobody saw {kept:?}");
+                assert_eq!(kept.by, PersonId::owner(), "{kept:?}");
+                self.learned.insert(rule, *kept);
+            }
+            Record::Learned { rule, kept: None, .. } => drop(self.learned.remove(&rule)),
             Record::Output(_) | Record::Audit(_) => {}
             other => panic!("nobody said anything: {other:?}"),
         }
@@ -93,6 +102,7 @@ impl Model {
         for effect in &step.effects {
             self.check_effect(op, effect);
         }
+        self.check_learned(before);
         self.check_people();
         self.check_questions(op);
     }
@@ -166,8 +176,9 @@ impl Model {
                 assert_eq!(record.digest, Some(digest), "{op:?}");
                 let allowed = record.verdict.as_ref().unwrap().verdict == Verdict::Allow;
                 let granted = self.stored.approvals.values().any(|approval| {
-                    let owner = ApprovalState::Granted { by: PersonId::owner() };
-                    approval.run == *run && approval.state == owner && approval.subject == Subject::Plan { digest }
+                    let by_owner =
+                        matches!(&approval.state, ApprovalState::Granted { by, .. } if *by == PersonId::owner());
+                    approval.run == *run && by_owner && approval.subject == Subject::Plan { digest }
                 });
                 assert!(allowed || granted, "{op:?} launches {run} without a yes");
             }
@@ -182,6 +193,18 @@ impl Model {
             Effect::Tell(ToRunner::Undo { .. }) => self.undone += 1,
             Effect::Tell(_) | Effect::Show(_) | Effect::Decline { .. } => {}
             other => panic!("nobody said anything: {other:?}"),
+        }
+    }
+
+    /// What is allowed by a learned rule is allowed by one that is kept, and the person's own.
+    fn check_learned(&self, before: &Stored) {
+        let asked = self.stored.runs.iter().filter(|(id, _)| !before.runs.contains_key(*id)).map(|(_, record)| record);
+        for record in asked {
+            for reason in record.verdict.iter().flat_map(|verdict| &verdict.reasons) {
+                let Some(rule) = reason.rule.strip_prefix("learned ") else { continue };
+                let kept = self.stored.learned.values().find(|kept| kept.rule.as_str() == rule);
+                assert!(kept.is_some_and(|kept| kept.person == record.person), "{record:?}");
+            }
         }
     }
 

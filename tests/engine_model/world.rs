@@ -45,6 +45,8 @@ pub(crate) enum Op {
     Tick { days: i64 },
     Crash { committed: bool },
     Policy { policy: usize },
+    Always { run: usize, by: usize },
+    Revoke { by: usize },
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -202,6 +204,7 @@ impl World {
             input: &|run: &RunId| inputs.get(run).cloned(),
             read: &|call| Called { call, wanted: Err("no model is under way here".to_owned()) },
             model: None,
+            learned: stored.learned.values().cloned().collect(),
             daily_budgets: Vec::new(),
         };
         let (engine, step) = Engine::recover(Arc::clone(&self.policy), Vec::new(), past, self.now);
@@ -236,6 +239,15 @@ impl World {
             Op::Answer { run, by, yes } => {
                 let approval = self.model.stored.question(&self.run(*run))?;
                 Event::Answered { approval, by: person(*by), yes: *yes }
+            }
+            Op::Always { run, by } => {
+                let approval = self.model.stored.question(&self.run(*run))?;
+                let shown = self.record(*run)?.verdict.as_ref()?.always.clone();
+                Event::AllowedAlways { approval, by: person(*by), shown }
+            }
+            Op::Revoke { by } => {
+                let rule = self.model.stored.learned.keys().next()?.clone();
+                Event::RevokeAsked { rule, by: person(*by) }
             }
             Op::Stop { run, by } => Event::StopAsked { run: self.run(*run), by: person(*by) },
             Op::Apply { run, by, part } => {
@@ -291,7 +303,8 @@ impl World {
 
 fn ask(number: usize, by: usize, script: usize, yes: bool) -> Ask {
     let parsed = Parsed::new(Script::new(SCRIPTS[script].to_owned()).unwrap()).unwrap();
-    let (caller, stdin) = (person(by), Some(vec![b'i'; 3]));
+    // Half of them get input, which no learned rule covers.
+    let (caller, stdin) = (person(by), number.is_multiple_of(2).then(|| vec![b'i'; 3]));
     let task = ParsedTask::Script(parsed);
     Ask { ids: ids(number), rights: caller.clone(), caller, task, stdin, workdir: None, review: None, yes }
 }

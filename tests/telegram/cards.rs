@@ -2,10 +2,11 @@
 
 use std::path::PathBuf;
 
-use castoff::chat::telegram::cards::{approval, draft, note, outcome, reply, run};
+use castoff::chat::telegram::cards::{always, approval, draft, note, outcome, reply, run};
 use castoff::chat::telegram::{CAPTION_UNITS_MAX, Outgoing, Press, plain};
 use castoff::domain::change::{Change, ChangeSet, Landing, Node, NodeKind, Trouble};
-use castoff::domain::ids::{ApprovalId, CallId, Digest, PersonId, RunId, TurnId};
+use castoff::domain::ids::{ApprovalId, CallId, Digest, PersonId, RuleId, RunId, TurnId};
+use castoff::domain::learned::Words;
 use castoff::domain::limits::Limits;
 use castoff::domain::model::ToolCall;
 use castoff::domain::plan::{Access, Cover, CoverKind, Image, Input, Mount, Plan, Review};
@@ -62,6 +63,7 @@ fn a_run(script: &str) -> RunRecord {
             programs: vec!["git".to_owned()],
             suggestion: Some("git status".to_owned()),
             policy: Digest::of(b"policy"),
+            always: Vec::new(),
         }),
         digest: Some(plan.digest()),
         plan: Some(Box::new(plan)),
@@ -125,7 +127,7 @@ fn states(why: &str) -> Vec<ApprovalState> {
     let by = PersonId::owner;
     vec![
         ApprovalState::Pending,
-        ApprovalState::Granted { by: by() },
+        ApprovalState::Granted { by: by(), always: None },
         ApprovalState::Refused { by: by() },
         ApprovalState::Expired,
         ApprovalState::Void { why: why.to_owned() },
@@ -158,6 +160,26 @@ fn the_card_of_a_plan_shows_all_of_it() {
     let planless = RunRecord { plan: None, ..a_run("git push") };
     let card = approval(&asked(plan_subject(), ApprovalState::Pending), &planless, "", &names);
     assert!(card.keyboard.is_empty(), "what cannot be shown cannot be answered");
+}
+
+#[test]
+fn what_would_be_allowed_always_is_shown_whole_and_only_while_it_can_be_answered() {
+    let words = |words: &[&str]| Words::new(words.iter().map(|word| (*word).to_owned()).collect()).unwrap();
+    let mut run = a_run("factor 12; git commit -m 'a <b>'");
+    let open = asked(plan_subject(), ApprovalState::Pending);
+    assert_eq!(always(&open, &run, &names), None, "there is nothing to allow always");
+    run.verdict.as_mut().unwrap().always = vec![words(&["factor", "12"]), words(&["git", "commit", "-m", "a <b>"])];
+    let card = approval(&open, &run, "", &names);
+    let buttons: Vec<&str> = card.keyboard.iter().flatten().map(|button| button.text.as_str()).collect();
+    assert_eq!(buttons, ["Allow once", "Refuse", "Allow always …"]);
+    insta::assert_snapshot!(seen(&always(&open, &run, &names).unwrap()));
+    let rule = RuleId::from_random([5; 11]);
+    let answered = asked(plan_subject(), ApprovalState::Granted { by: PersonId::owner(), always: Some(rule) });
+    assert_eq!(always(&answered, &run, &names), None);
+    assert!(seen(&approval(&answered, &run, "", &names)).starts_with("✅ Allowed always by Ada (l"));
+    // As long as a rule may be.
+    run.verdict.as_mut().unwrap().always = vec![words(&["factor", &"<".repeat(990)])];
+    assert!(seen(&always(&open, &run, &names).unwrap()).contains(&"<".repeat(990)));
 }
 
 #[test]

@@ -45,6 +45,10 @@ pub enum Press {
     Yes(ApprovalId),
     /// Refuse it.
     No(ApprovalId),
+    /// Show what granting it for always would cover, and ask.
+    Always(ApprovalId),
+    /// Grant it for always.
+    Learn(ApprovalId),
     /// Show the output of this run.
     Log(RunId),
     /// Show what it changed.
@@ -63,6 +67,8 @@ impl Press {
         match self {
             Self::Yes(approval) => format!("y:{approval}"),
             Self::No(approval) => format!("n:{approval}"),
+            Self::Always(approval) => format!("a:{approval}"),
+            Self::Learn(approval) => format!("s:{approval}"),
             Self::Log(run) => format!("l:{run}"),
             Self::Diff(run) => format!("d:{run}"),
             Self::Undo(run) => format!("u:{run}"),
@@ -79,6 +85,8 @@ impl Press {
         match letter {
             "y" => approval().map(Self::Yes),
             "n" => approval().map(Self::No),
+            "a" => approval().map(Self::Always),
+            "s" => approval().map(Self::Learn),
             "l" => run().map(Self::Log),
             "d" => run().map(Self::Diff),
             "u" => run().map(Self::Undo),
@@ -147,7 +155,9 @@ mod tests {
         let (approval, run) = (ApprovalId::from_random([7; 11]), RunId::from_random([9; 11]));
         let presses = [
             Press::Yes(approval.clone()),
-            Press::No(approval),
+            Press::No(approval.clone()),
+            Press::Always(approval.clone()),
+            Press::Learn(approval),
             Press::Log(run.clone()),
             Press::Diff(run.clone()),
             Press::Undo(run.clone()),

@@ -65,7 +65,8 @@ pub(super) async fn show(bot: &Bot, chat: i64, answer: Answer) {
     }
 }
 
-async fn send_all(bot: &Bot, chat: i64, messages: Vec<Outgoing>) {
+/// Says all of these, one after the other.
+pub(super) async fn send_all(bot: &Bot, chat: i64, messages: Vec<Outgoing>) {
     let mut left = messages.into_iter();
     while let Some(message) = left.next() {
         if let Err(error) = bot.telegram.send(chat, &message, None).await {

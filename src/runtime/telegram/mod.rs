@@ -5,6 +5,7 @@
 //!               ╲──▶ strangers: logged, nothing else
 //! ```
 
+mod always;
 mod answers;
 mod posts;
 mod updates;

@@ -318,11 +318,13 @@ impl Bot {
             Subject::Changes { .. } => self.handle.diff(&run.run).await.unwrap_or_default(),
             Subject::Plan { .. } => String::new(),
         };
+        cards::approval(approval, run, &diff, &self.names())
+    }
+
+    /// What people call a person.
+    pub(super) fn names(&self) -> impl Fn(&PersonId) -> String + use<> {
         let policy = self.handle.view().policy;
-        let names = move |person: &PersonId| {
-            policy.principal(person.as_str()).map_or_else(|| person.to_string(), |one| one.name)
-        };
-        cards::approval(approval, run, &diff, &names)
+        move |person| policy.principal(person.as_str()).map_or_else(|| person.to_string(), |one| one.name)
     }
 
     /// A run's card, or the file that it sends.

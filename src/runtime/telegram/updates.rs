@@ -4,11 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::answers::{self, say};
-use super::{Bot, Sent};
+use super::{Bot, Sent, always};
 use crate::chat::telegram::{FileRef, Incoming, Message, Press, TelegramError, What};
 use crate::domain::ids::{RunId, TurnId};
 use crate::domain::principal::{Principal, Trust};
-use crate::domain::record::{ApprovalState, Outcome, RunState, SettingName};
+use crate::domain::record::{ApprovalRecord, ApprovalState, Outcome, RunState, SettingName};
 use crate::domain::task::{FilePath, FileRequest};
 use crate::domain::time::Timestamp;
 use crate::domain::turn::Channel;
@@ -269,16 +269,21 @@ async fn pressed(bot: &Bot, person: Principal, (id, chat, message): (&str, i64, 
             let about = approval.clone();
             let found = bot.read(move |store| store.approval(&about)).await;
             let own = found.as_ref().is_some_and(|one| one.person == person.person);
-            let why_not = match &found {
-                None => "there is no such question",
-                Some(one) if one.state != ApprovalState::Pending => "it is answered already",
-                Some(_) if person.trust != Trust::Owner && (yes || !own) => "only the owner may answer this",
-                Some(_) => "",
-            };
+            let why_not = why_not(found.as_ref(), !yes && own, &person);
             if why_not.is_empty() {
                 bot.send(Event::Answered { approval, by: person, yes }).await;
             }
             answered(why_not.to_owned()).await;
+        }
+        Press::Always(ref approval) | Press::Learn(ref approval) => {
+            let about = approval.clone();
+            let found = bot.read(move |store| store.approval(&about)).await;
+            let why_not = why_not(found.as_ref(), false, &person);
+            answered(why_not.to_owned()).await;
+            if let Some(found) = found.filter(|_| why_not.is_empty()) {
+                let saves = matches!(press, Press::Learn(_));
+                always::answer(bot, person, (chat, message), (&found, saves)).await;
+            }
         }
         Press::Log(ref run) | Press::Diff(ref run) => {
             answered(String::new()).await;
@@ -290,6 +295,16 @@ async fn pressed(bot: &Bot, person: Principal, (id, chat, message): (&str, i64, 
         Press::Undo(run) => decide(bot, &person, (id, chat, message), &run, "undo").await,
         Press::Apply(run) => decide(bot, &person, (id, chat, message), &run, "apply").await,
         Press::Discard(run) => decide(bot, &person, (id, chat, message), &run, "drop").await,
+    }
+}
+
+/// Why a person cannot answer a question; empty when they can. A no to one's `own` is everybody's.
+fn why_not(found: Option<&ApprovalRecord>, own: bool, person: &Principal) -> &'static str {
+    match found {
+        None => "there is no such question",
+        Some(one) if one.state != ApprovalState::Pending => "it is answered already",
+        Some(_) if person.trust != Trust::Owner && !own => "only the owner may answer this",
+        Some(_) => "",
     }
 }
 

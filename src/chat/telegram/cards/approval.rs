@@ -1,5 +1,6 @@
 //! Approval cards: a question with everything that it is about, and its answer.
 
+use crate::domain::learned::{Words, lines};
 use crate::domain::plan::{Access, Plan, Review};
 use crate::domain::record::{ApprovalRecord, ApprovalState, RunRecord, Subject};
 use crate::domain::text::visible_line;
@@ -44,7 +45,12 @@ impl Question<'_> {
         let by = |person| shortened(&visible_line(&(self.names)(person)), NAME_UNITS);
         match &self.approval.state {
             ApprovalState::Pending => card.bold(asked),
-            ApprovalState::Granted { by: person } => card.bold(&format!("✅ {yes} by {}", by(person))),
+            ApprovalState::Granted { by: person, always: Some(rule) } => {
+                card.bold(&format!("✅ Allowed always by {} ({rule})", by(person)));
+            }
+            ApprovalState::Granted { by: person, always: None } => {
+                card.bold(&format!("✅ {yes} by {}", by(person)));
+            }
             ApprovalState::Refused { by: person } => card.bold(&format!("❌ {no} by {}", by(person))),
             ApprovalState::Expired => card.bold("⌛ Expired: nobody answered in time"),
             ApprovalState::Void { why } => {
@@ -97,8 +103,36 @@ fn plan(question: &Question<'_>) -> Outgoing {
     let name = format!("plan-{}.txt", run.run);
     let card = Outgoing::fitted(head(), body, short, (&name, &file));
     // What cannot be shown cannot be answered.
-    let keyboard = if run.plan.is_some() { question.keyboard(("Allow once", "Refuse")) } else { Vec::new() };
+    let mut keyboard = if run.plan.is_some() { question.keyboard(("Allow once", "Refuse")) } else { Vec::new() };
+    if !keyboard.is_empty() && !offered(run).is_empty() {
+        keyboard.push(vec![Press::Always(question.approval.approval.clone()).button("Allow always …")]);
+    }
     Outgoing { keyboard, ..card }
+}
+
+/// What "allow always" would cover.
+fn offered(run: &RunRecord) -> &[Words] {
+    run.verdict.as_ref().map(|verdict| verdict.always.as_slice()).unwrap_or_default()
+}
+
+/// The question that "allow always" leads to: every word of the rule, and a button that saves it. `None`
+/// when there is nothing that could be allowed always.
+pub fn always(approval: &ApprovalRecord, run: &RunRecord, names: Names<'_>) -> Option<Outgoing> {
+    let commands = offered(run);
+    if commands.is_empty() || approval.state != ApprovalState::Pending {
+        return None;
+    }
+    let mut card = Rich::default();
+    card.bold("Allow this always?");
+    card.say(&format!("\nFor {}, in these very words and no others:", visible_line(&names(&approval.person))));
+    card.border(1, false);
+    card.pre(&lines(commands), "bash");
+    card.border(1, false);
+    card.say(
+        "It lifts no refusal, and reviews stay as they are. /rights shows it; `castoff policy revoke` takes it back.",
+    );
+    let keyboard = vec![vec![Press::Learn(approval.approval.clone()).button("Save the rule and run")]];
+    Some(Outgoing { keyboard, ..Outgoing::text(card.html()) })
 }
 
 /// Everything of a plan but its script, as names and values.

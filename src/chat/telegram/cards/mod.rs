@@ -6,7 +6,7 @@ mod changes;
 mod run;
 mod turn;
 
-pub use approval::approval;
+pub use approval::{always, approval};
 pub use run::{run, standing};
 pub use turn::{draft, note, outcome, reply};
 
