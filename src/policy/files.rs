@@ -2,6 +2,7 @@
 
 use crate::domain::record::Verdict;
 
+use super::carry::is_shell;
 use super::facts::{Command, Facts};
 use super::judge::{Draft, Network};
 use super::paths::{Area, Place, candidates};
@@ -21,6 +22,8 @@ impl Draft<'_> {
         self.not_there(command, facts);
         let text_first =
             matches!(name, "sed" | "awk" | "gawk" | "mawk" | "grep" | "egrep" | "fgrep" | "rg" | "jq" | "yq");
+        // What the words of other programs mean is not known: `/org/kde/Power` need not be a path.
+        let files = command.installed_name().is_none_or(|name| tables::BASICS.contains(name) || is_shell(name));
         let positionals = command.positionals();
         let last = positionals.last().copied();
         let first = positionals.first().copied();
@@ -40,10 +43,16 @@ impl Draft<'_> {
                 self.cannot_tell(&format!("whose home `{}` is", word.raw));
             }
             for possible in variables::possible(word, facts).iter().chain([word]) {
-                for candidate in candidates(possible) {
-                    self.place(&candidate, writes, area);
-                    self.obeyed(&candidate, writes);
+                for candidate in candidates(possible).iter().filter(|word| files || area.is_rooted(word)) {
+                    // Such programs are about devices, of which a container has none.
+                    if !files && candidate.fixed.starts_with("/dev/") {
+                        self.effect("system");
+                        continue;
+                    }
+                    self.place(candidate, writes, area);
+                    self.obeyed(candidate, writes);
                 }
+                self.secret(possible);
             }
             if matches!(name, "rm" | "chmod" | "chown" | "mv" | "find" | "shred") {
                 self.everything(name, command, word, area);
@@ -117,6 +126,12 @@ impl Draft<'_> {
         }
     }
 
+    fn secret(&mut self, word: &Word) {
+        if is_secret(&word.fixed) {
+            self.effect("secrets");
+        }
+    }
+
     fn obeyed(&mut self, word: &Word, writes: bool) {
         if writes && is_obeyed(&word.fixed) {
             self.effect("obeyed");
@@ -126,6 +141,7 @@ impl Draft<'_> {
 
     pub(super) fn redirects(&mut self, facts: &Facts, area: &Area<'_>) {
         for redirect in &facts.redirects {
+            self.span.clone_from(&redirect.span);
             let target = &redirect.target;
             if redirect.writes && !target.fixed.starts_with("/dev/") {
                 self.effect("overwrite");
@@ -138,10 +154,32 @@ impl Draft<'_> {
                 for possible in variables::possible(target, facts).iter().chain([target]) {
                     self.place(possible, redirect.writes, area);
                     self.obeyed(possible, redirect.writes);
+                    self.secret(possible);
                 }
             }
         }
+        self.span = None;
     }
+}
+
+/// Files that usually hold keys or passwords.
+fn is_secret(path: &str) -> bool {
+    let name = super::facts::base_name(path);
+    name.starts_with("id_") && !name.ends_with(".pub") && path.contains(".ssh")
+        || name == ".env"
+        || name.starts_with(".env.") && !name.ends_with("example") && !name.ends_with("sample")
+        || [".pem", ".key", ".p12", ".pfx", ".kdbx", ".keystore", ".jks", ".ovpn"].iter().any(|end| name.ends_with(end))
+        || matches!(
+            name,
+            "credentials"
+                | ".git-credentials"
+                | ".netrc"
+                | ".pgpass"
+                | ".npmrc"
+                | ".pypirc"
+                | ".htpasswd"
+                | "kubeconfig"
+        )
 }
 
 /// Files that a host obeys.

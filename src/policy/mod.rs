@@ -12,6 +12,8 @@
 //! expressions over text.
 
 mod carry;
+mod commands;
+mod compound;
 mod environment;
 mod expand;
 mod facts;
@@ -26,12 +28,15 @@ mod paths;
 mod pattern;
 #[expect(clippy::module_inception, reason = "the module's one value has its name")]
 mod policy;
+mod redirect;
 mod request;
 mod sed;
 mod tables;
 mod variables;
 mod walk;
 mod word;
+mod wrappers;
+mod written;
 
 pub use image::smallest_image;
 pub use judge::{Decision, Judged, Network};

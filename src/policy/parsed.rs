@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::domain::script::{BadScript, Script};
 
-use super::facts::{Command, Facts};
+use super::facts::{Command, Facts, Unknown};
 use super::walk;
 
 /// Stack of the parsing thread, in bytes; the nesting guards of [`Script`] are sized for it.
@@ -34,8 +34,10 @@ impl Parsed {
             let thread = std::thread::Builder::new().name("parse".to_owned()).stack_size(STACK_BYTES);
             thread.spawn_scoped(scope, read).ok().and_then(|thread| thread.join().ok()).flatten()
         });
-        let facts = facts
-            .unwrap_or_else(|| Facts { unknowns: vec!["the script cannot be parsed".to_owned()], ..Facts::default() });
+        let facts = facts.unwrap_or_else(|| {
+            let unknown = Unknown { what: "the script cannot be parsed".to_owned(), span: None };
+            Facts { unknowns: vec![unknown], ..Facts::default() }
+        });
         let mut programs: Vec<String> = Vec::new();
         for name in facts.commands.iter().filter_map(Command::program) {
             if !programs.iter().any(|known| known == name) {

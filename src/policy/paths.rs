@@ -57,7 +57,48 @@ const IMAGE: [&str; 14] = [
     "/etc",
 ];
 
+/// What stands at the root of systems like ours, or is often put there.
+const ROOTS: [&str; 26] = [
+    "bin",
+    "boot",
+    "data",
+    "dev",
+    "etc",
+    "home",
+    "host",
+    "lib",
+    "lib32",
+    "lib64",
+    "media",
+    "mnt",
+    "opt",
+    "private",
+    "proc",
+    "root",
+    "run",
+    "sbin",
+    "srv",
+    "sys",
+    "tmp",
+    "Users",
+    "usr",
+    "var",
+    "workspace",
+    "volume",
+];
+
 impl Area<'_> {
+    /// Whether `word` begins as a path of a system does; `/org/kde` does not.
+    pub(crate) fn is_rooted(&self, word: &Word) -> bool {
+        let Some(rest) = word.fixed.strip_prefix('/') else { return true };
+        let first = rest.split('/').next().unwrap_or_default();
+        let below_root = |path: &PathBuf| path.strip_prefix("/").is_ok_and(|rest| rest.starts_with(first));
+        if rest.is_empty() || first.is_empty() {
+            return false;
+        }
+        !word.known || ROOTS.contains(&first) || self.roots.iter().chain(&self.denied).any(below_root)
+    }
+
     /// Where the path `word` points; `writes` when it is written there.
     pub(crate) fn place(&self, word: &Word, writes: bool) -> Place {
         let text = word.fixed.as_str();
