@@ -218,7 +218,7 @@ fn parallel(arguments: &[Word]) -> Vec<Carried> {
     while let Some(word) = words.next_if(|word| word.fixed.starts_with('-')) {
         match word.text() {
             Some("-j" | "--jobs" | "-P" | "-n" | "-N" | "--max-args" | "--delay" | "--timeout" | "--joblog") => {
-                drop(words.next());
+                words.next();
             }
             Some("-k" | "--keep-order" | "--bar" | "-0" | "--null" | "--tag" | "--will-cite" | "-u" | "--ungroup") => {}
             Some(text) if text.starts_with("-j") => {}

@@ -27,8 +27,15 @@ impl Draft<'_> {
         let positionals = command.positionals();
         let last = positionals.last().copied();
         let first = positionals.first().copied();
+        let gives_text = |word: &Word| {
+            word.fixed.starts_with('-') && !word.fixed.starts_with("--") && word.fixed.ends_with('e')
+                || matches!(word.fixed.as_str(), "--expression" | "--regexp")
+        };
+        let given = text_first && command.arguments().iter().any(gives_text);
+        let mut text_next = false;
         for word in command.arguments() {
-            if text_first && first.is_some_and(|first| std::ptr::eq(first, word)) {
+            let is_text = std::mem::replace(&mut text_next, given && gives_text(word));
+            if is_text || text_first && !given && first.is_some_and(|first| std::ptr::eq(first, word)) {
                 continue;
             }
             let writes = match name {

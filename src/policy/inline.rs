@@ -133,7 +133,7 @@ fn asks_itself(command: &Command) -> bool {
 
 fn code(interpreter: &Interpreter, command: &Command, fed: bool) -> Option<Doubt> {
     let (name, inline, valued) = interpreter;
-    let clusters = matches!(*name, "perl" | "ruby");
+    let clusters = matches!(*name, "perl" | "ruby" | "python" | "pypy");
     let takes_code = |text: &str| {
         inline.iter().any(|option| {
             let Some(letter) = option.strip_prefix('-').filter(|letter| letter.len() == 1) else {
@@ -141,7 +141,7 @@ fn code(interpreter: &Interpreter, command: &Command, fed: bool) -> Option<Doubt
             };
             let attached = text.starts_with(option);
             let flags = text.strip_prefix('-').unwrap_or_default();
-            let values = flags.starts_with(['I', 'M', 'm', 'r', 'x', 'F', 'C', 'D', 'd', '-']);
+            let values = flags.starts_with(['I', 'M', 'm', 'r', 'x', 'F', 'C', 'D', 'd', 'W', 'X', '-']);
             attached && !text.starts_with("--")
                 || clusters && !values && text.starts_with('-') && flags.contains(letter)
         })

@@ -18,6 +18,7 @@ mod environment;
 mod expand;
 mod facts;
 mod files;
+mod git;
 mod image;
 mod inline;
 mod judge;

@@ -102,6 +102,9 @@ impl Area<'_> {
     /// Where the path `word` points; `writes` when it is written there.
     pub(crate) fn place(&self, word: &Word, writes: bool) -> Place {
         let text = word.fixed.as_str();
+        if writes && !word.known && word.raw.contains("/..") {
+            return Place::PerhapsOutside(word.raw.clone());
+        }
         // The known part before a glob.
         let fixed = if word.glob { text.split(['*', '?', '[']).next().unwrap_or_default() } else { text };
         let complete = word.known && !word.glob;

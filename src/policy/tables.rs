@@ -46,6 +46,8 @@ pub(crate) static DESTRUCTIVE: Names = names!("tables/destructive.txt");
 pub(crate) static SYSTEM: Names = names!("tables/system.txt");
 /// Programs that build other programs.
 pub(crate) static BUILDERS: Names = names!("tables/builders.txt");
+/// Parts of git that come with it; any other is an alias or an extension.
+pub(crate) static GIT: Names = names!("tables/git.txt");
 /// Programs that reach the network whatever they are told.
 pub(crate) static OUTGOING: Names = names!("tables/outgoing.txt");
 

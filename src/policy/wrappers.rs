@@ -139,7 +139,8 @@ impl Wrapper {
         while let Some(letter) = letters.next() {
             if self.values.contains(letter) {
                 let attached = letters.next().is_some();
-                return Some(!attached && !(self.name == "xargs" && matches!(letter, 'i' | 'l' | 'e')));
+                let alone = self.name == "xargs" && matches!(letter, 'i' | 'l' | 'e');
+                return Some(!attached && !alone);
             }
             if !self.flags.contains(letter) {
                 return None;

@@ -20,8 +20,8 @@ pub(super) struct Written {
     files: Vec<(String, String)>,
     /// How often something was forgotten.
     forgot: usize,
-    /// Whether a file was asked for since this was last set to false.
-    asked: bool,
+    /// How often a file was asked for.
+    asked: usize,
     /// How many conditions, pipelines and the like stand around: what is written there may not be.
     pub(super) branches: usize,
     /// How many loops, functions and the like stand around: what comes later may run before.
@@ -29,15 +29,14 @@ pub(super) struct Written {
 }
 
 impl Written {
-    /// Begins to watch whether something that runs is changed meanwhile.
-    pub(super) fn watch(&mut self) -> usize {
-        self.asked = false;
-        self.forgot
+    /// What to give to `raced` later.
+    pub(super) fn watch(&self) -> (usize, usize) {
+        (self.asked, self.forgot)
     }
 
     /// Whether something was run, and something may have changed, since `watch` gave `before`.
-    pub(super) fn raced(&self, before: usize) -> bool {
-        self.asked && self.forgot != before
+    pub(super) fn raced(&self, before: (usize, usize)) -> bool {
+        self.asked != before.0 && self.forgot != before.1
     }
 
     fn forget(&mut self, kept: impl Fn(&str) -> bool) {
@@ -76,7 +75,7 @@ impl Written {
     /// The text of the file `word`, when the script itself wrote it.
     pub(super) fn text(&mut self, word: &Word) -> Option<String> {
         let text = self.find(word).filter(|_| self.repeats == 0)?.to_owned();
-        self.asked = true;
+        self.asked += 1;
         Some(text)
     }
 
@@ -133,7 +132,7 @@ pub(super) fn feeds(facts: &mut Facts) {
             written.extend(command.positionals().last().map(|word| word.fixed.clone()));
         }
         let fed = facts.feeds.iter().filter(|feed| feed.to.contains(&at)).map(|feed| feed.from.clone());
-        let sources: Vec<_> = fed.chain(passed).chain([at..at + 1]).collect();
+        let sources: Vec<_> = fed.chain(passed).chain(std::iter::once(at..at + 1)).collect();
         for path in written.iter().filter(|path| !path.starts_with("/dev/")) {
             let file = base_name(path).to_owned();
             if writers.len() < FILES_MAX {
