@@ -19,6 +19,8 @@ pub(crate) enum Carried {
     Assignment(String, Option<String>),
     /// Writes a file.
     Writes(Word),
+    /// Something that only a strict policy minds.
+    Unread(String),
     /// Something that cannot be told.
     Unknown(String),
     /// It runs nothing, and that is known.
@@ -48,8 +50,12 @@ pub(crate) fn carried(command: &Command) -> Vec<Carried> {
     let arguments = command.arguments();
     match name {
         "eval" => vec![all_text(arguments).map_or_else(|| unknown("what `eval` runs"), Carried::Source)],
+        "source" | "." if arguments.iter().take(1).any(is_activation) => {
+            vec![Carried::Unread(format!("what the file of `{name}` runs"))]
+        }
         "source" | "." => vec![unknown(&format!("what the file of `{name}` runs"))],
         "alias" if !arguments.is_empty() => vec![unknown("what `alias` makes of later words")],
+        "hash" if arguments.iter().all(|word| matches!(word.text(), Some("-r" | "-l" | "-t" | "-d"))) => Vec::new(),
         "enable" | "hash" if arguments.iter().any(|word| !word.known || word.fixed.starts_with(['-', '/'])) => {
             vec![unknown(&format!("what `{name}` puts in a command's place"))]
         }
@@ -62,7 +68,7 @@ pub(crate) fn carried(command: &Command) -> Vec<Carried> {
         "git" | "tar" | "sort" | "sed" | "rg" | "awk" | "gawk" | "mawk" | "nawk" | "split" | "sqlite3" | "zip" => {
             options::executing(name, command)
         }
-        name if is_shell(name) => shell(name, arguments, command.input.as_deref()),
+        name if is_shell(name) => shell(name, command),
         name if OPAQUE.contains(&name) => vec![unknown(&format!("what `{name}` runs"))],
         name => match Wrapper::of(name, arguments.first().and_then(Word::text)) {
             Some(shape) if shape.has_command() => wrapped(name, shape, arguments.get(1..).unwrap_or_default()),
@@ -120,6 +126,11 @@ const OPAQUE: &[&str] = &[
     "uclampset",
 ];
 
+/// Whether a file is the one that every virtual environment of Python has.
+fn is_activation(word: &Word) -> bool {
+    word.text().is_some_and(|path| path.ends_with("/bin/activate") && !path.split('/').any(|part| part == ".."))
+}
+
 fn unknown(what: &str) -> Carried {
     Carried::Unknown(what.to_owned())
 }
@@ -139,7 +150,8 @@ fn trap(arguments: &[Word]) -> Vec<Carried> {
 }
 
 /// `sh -c TEXT`, `sh FILE`, or a shell that reads its input.
-fn shell(name: &str, arguments: &[Word], input: Option<&str>) -> Vec<Carried> {
+fn shell(name: &str, command: &Command) -> Vec<Carried> {
+    let arguments = command.arguments();
     let mut command_text = false;
     let mut words = arguments.iter();
     while let Some(word) = words.next() {
@@ -155,7 +167,8 @@ fn shell(name: &str, arguments: &[Word], input: Option<&str>) -> Vec<Carried> {
             _ => return vec![Carried::File(word.clone(), name.to_owned())],
         }
     }
-    match input {
+    match command.input.as_deref() {
+        Some(text) if command.exact => vec![Carried::Source(text.to_owned())],
         Some(text) if !text.contains(['$', '`']) => vec![Carried::Source(text.trim_matches(['\'', '"']).to_owned())],
         Some(_) | None => vec![unknown(&format!("what the input makes `{name}` run"))],
     }
@@ -281,7 +294,9 @@ fn wrapped(name: &str, shape: &Wrapper, arguments: &[Word]) -> Vec<Carried> {
     let mut found = Vec::new();
     let mut mark = None;
     let mut words = arguments.iter().peekable();
-    while let Some(word) = words.next_if(|word| word.fixed.starts_with('-') && word.fixed.len() > 1 || !word.known) {
+    let sets = |word: &Word| shape.sets_variables() && word.fixed.contains('=') && !word.fixed.starts_with('-');
+    let option = |word: &Word| word.fixed.starts_with('-') && word.fixed.len() > 1 || !word.known;
+    while let Some(word) = words.next_if(|word| option(word) && !sets(word)) {
         let Some(text) = word.pattern() else { return vec![unknown(&format!("what `{name}` runs"))] };
         if text == "--" {
             break;

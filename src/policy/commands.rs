@@ -87,13 +87,13 @@ impl<'a> Draft<'a> {
             return basic.then(Vec::new);
         };
         let fits = |rule: &&Rule| rule.pattern.matches(command, Manner::Strict) == Match::Yes;
-        let rules: Vec<&Rule> = rules.iter().filter(fits).collect();
+        let rules: Vec<&Rule> = self.policy.index.allow(command).filter_map(|at| rules.get(at)).filter(fits).collect();
         (!rules.is_empty()).then_some(rules)
     }
 
     fn refused_or_asked(&mut self, command: &Command) {
         let policy = self.policy;
-        for (verdict, rule) in &policy.spec.others {
+        for (verdict, rule) in policy.index.others(command).filter_map(|at| policy.spec.others.get(at)) {
             match rule.pattern.matches(command, Manner::Wide) {
                 Match::No => {}
                 Match::Maybe => {
@@ -110,8 +110,7 @@ impl<'a> Draft<'a> {
             }
         }
         let name = command.name().unwrap_or_default();
-        let named = policy.spec.allow.iter().flatten().any(|rule| rule.pattern.program() == name);
-        if !named && (tables::DESTRUCTIVE.contains(name) || name.starts_with("mkfs.")) {
+        if !policy.index.names(name) && (tables::DESTRUCTIVE.contains(name) || name.starts_with("mkfs.")) {
             self.add(Verdict::Deny, "built in", format!("`{name}` changes the system, not files"));
             self.suggest(name);
         }
@@ -126,7 +125,7 @@ impl<'a> Draft<'a> {
     fn not_on_the_list(&mut self, command: &Command, program: &str) {
         let names: Vec<String> = match &self.policy.spec.allow {
             None => return self.not_basic(command, program),
-            Some(rules) => rules.iter().map(|rule| format!("`{}`", rule.pattern.text())).collect(),
+            Some(rules) => rules.iter().take(21).map(|rule| format!("`{}`", rule.pattern.text())).collect(),
         };
         let more = if names.len() > 20 { ", …" } else { "" };
         let list: Vec<String> = names.into_iter().take(20).collect();
@@ -213,7 +212,7 @@ impl<'a> Draft<'a> {
         }
         self.span = None;
         let policy = self.policy;
-        for (verdict, rule) in policy.spec.others.iter().filter(|(_, rule)| rule.pattern.is_pipeline()) {
+        for (verdict, rule) in policy.index.pipelines.iter().filter_map(|at| policy.spec.others.get(*at)) {
             if rule.pattern.matches_any(facts) == Match::Yes {
                 let text = rule
                     .why

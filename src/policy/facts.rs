@@ -24,6 +24,13 @@ pub(crate) struct Facts {
     pub(crate) unread: Vec<Unknown>,
 }
 
+impl Facts {
+    /// Of a script of which nothing is known.
+    pub(crate) fn unknown(what: &str) -> Self {
+        Self { unknowns: vec![Unknown { what: what.to_owned(), span: None }], ..Self::default() }
+    }
+}
+
 /// Where in the script something stands: offsets in characters.
 pub(crate) type Span = Range<usize>;
 
@@ -45,6 +52,8 @@ pub(crate) struct Command {
     pub(crate) carrier: bool,
     /// A here-document or -string that is its input, as written.
     pub(crate) input: Option<String>,
+    /// Whether the shell changes nothing in it.
+    pub(crate) exact: bool,
     /// Of the command of the script itself that this is or that leads to it.
     pub(crate) span: Option<Span>,
 }

@@ -11,7 +11,7 @@ use super::variables;
 use super::word::Word;
 
 impl Draft<'_> {
-    pub(super) fn arguments(&mut self, command: &Command, facts: &Facts, area: &Area<'_>) {
+    pub(super) fn arguments(&mut self, command: &Command, facts: &Facts, area: &Area) {
         let name = command.name().unwrap_or_default();
         if matches!(
             name,
@@ -32,8 +32,12 @@ impl Draft<'_> {
                 || matches!(word.fixed.as_str(), "--expression" | "--regexp")
         };
         let given = text_first && command.arguments().iter().any(gives_text);
+        let remote = matches!(name, "scp" | "rsync" | "sftp" | "ssh" | "git");
         let mut text_next = false;
         for word in command.arguments() {
+            if remote && is_remote(&word.fixed) {
+                continue;
+            }
             let is_text = std::mem::replace(&mut text_next, given && gives_text(word));
             if is_text || text_first && !given && first.is_some_and(|first| std::ptr::eq(first, word)) {
                 continue;
@@ -75,15 +79,21 @@ impl Draft<'_> {
         let made = |word: &Word| {
             word.fixed.len() > "/tmp/".len() && (word.fixed.starts_with(&path) || path.starts_with(&word.fixed))
         };
-        let earlier = facts.commands.iter().take_while(|other| !std::ptr::eq(*other, command));
-        let named = earlier.flat_map(Command::arguments).any(made) || facts.redirects.iter().any(|r| made(&r.target));
+        // Also those below, which a function may run before.
+        let others = facts.commands.iter().filter(|other| !std::ptr::eq(*other, command));
+        let named = others.flat_map(Command::arguments).any(made) || facts.redirects.iter().any(|r| made(&r.target));
         if !named {
             self.cannot_tell(&format!("what `{path}` is: a run starts with an empty `/tmp`"));
         }
     }
 
     /// Asks before a change to a whole mounted directory.
-    fn everything(&mut self, name: &str, command: &Command, word: &Word, area: &Area<'_>) {
+    fn everything(&mut self, name: &str, command: &Command, word: &Word, area: &Area) {
+        const TESTS: [&str; 10] =
+            ["-name", "-iname", "-path", "-ipath", "-regex", "-mtime", "-newer", "-size", "-empty", "-mmin"];
+        if name == "find" && command.arguments().iter().any(|word| TESTS.contains(&word.fixed.as_str())) {
+            return;
+        }
         let effects = tables::effects(command);
         let bare: String = word.raw.chars().filter(|c| !matches!(c, '"' | '{' | '}')).collect();
         let empty =
@@ -103,7 +113,7 @@ impl Draft<'_> {
         }
     }
 
-    pub(super) fn place(&mut self, word: &Word, writes: bool, area: &Area<'_>) {
+    pub(super) fn place(&mut self, word: &Word, writes: bool, area: &Area) {
         match area.place(word, writes) {
             Place::Fine => {}
             Place::Denied(path) => {
@@ -146,7 +156,7 @@ impl Draft<'_> {
         }
     }
 
-    pub(super) fn redirects(&mut self, facts: &Facts, area: &Area<'_>) {
+    pub(super) fn redirects(&mut self, facts: &Facts, area: &Area) {
         for redirect in &facts.redirects {
             self.span.clone_from(&redirect.span);
             let target = &redirect.target;
@@ -167,6 +177,14 @@ impl Draft<'_> {
         }
         self.span = None;
     }
+}
+
+/// `host:path` and `person@host:path`, which are about another machine.
+fn is_remote(text: &str) -> bool {
+    let host = |host: &str| {
+        host.len() > 1 && host.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | '@'))
+    };
+    text.split_once(':').is_some_and(|(before, _)| host(before) && !before.starts_with('-'))
 }
 
 /// Files that usually hold keys or passwords.

@@ -73,8 +73,7 @@ pub enum Network {
 impl Policy {
     /// Decides about `parsed` for `principal`.
     pub fn judge(&self, principal: &Principal, parsed: Parsed) -> Judged {
-        let home = self.home(&principal.person);
-        let area = self.area(principal, &home);
+        let area = self.area(principal);
         let mut draft = Draft::new(self, principal);
         draft.rights(&["exec"]);
         let facts = parsed.facts();

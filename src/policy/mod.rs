@@ -11,6 +11,7 @@
 //! the container is the wall and this only says what runs without asking. It never matches regular
 //! expressions over text.
 
+mod bounds;
 mod carry;
 mod commands;
 mod compound;
@@ -20,6 +21,7 @@ mod facts;
 mod files;
 mod git;
 mod image;
+mod index;
 mod inline;
 mod judge;
 mod options;

@@ -111,7 +111,7 @@ pub(crate) fn executing(name: &str, command: &Command) -> Vec<Carried> {
         "gcc" | "g++" | "cc" | "clang" | "clang++" if has_word(command, "-wrapper") || plugin(command) => {
             found.push(Carried::Unknown(format!("what the compiler's plugin given to `{name}` runs")));
         }
-        "sqlite3" if command.arguments().iter().any(|word| !word.known || word.fixed.trim_start().starts_with('.')) => {
+        "sqlite3" if command.arguments().iter().any(|word| !word.known || dot_command(&word.fixed)) => {
             found.push(Carried::Unknown("what dot-commands of `sqlite3` run".to_owned()));
         }
         "zip" if command.has_option('\0', "unzip-command") || has_word(command, "-TT") => {
@@ -124,6 +124,13 @@ pub(crate) fn executing(name: &str, command: &Command) -> Vec<Carried> {
 
 pub(super) fn has_word(command: &Command, text: &str) -> bool {
     command.arguments().iter().any(|word| word.fixed == text)
+}
+
+/// Whether it is a command of sqlite3 that may do more than show.
+fn dot_command(text: &str) -> bool {
+    let harmless = [".tables", ".schema", ".headers", ".mode", ".databases", ".indexes", ".dump", ".width", ".help"];
+    let name = text.split_whitespace().next().unwrap_or_default();
+    name.starts_with('.') && !name.starts_with("./") && (text.contains(['\n', '|', ';']) || !harmless.contains(&name))
 }
 
 fn plugin(command: &Command) -> bool {
@@ -215,12 +222,22 @@ fn sed(command: &Command, found: &mut Vec<Carried>) {
 /// A double-quoted text with an `x` for each variable; `None` when commands or more stand in it.
 fn blanked(raw: &str) -> Option<String> {
     let inner = raw.strip_prefix('"')?.strip_suffix('"')?;
-    if inner.contains("$(") || inner.contains(['`', '"', '\\']) {
+    if inner.contains(['`', '"', '\\']) {
         return None;
     }
     let mut parts = inner.split('$');
     let mut text = parts.next()?.to_owned();
     for part in parts {
+        if let Some(command) = part.strip_prefix('(') {
+            // What it runs is judged on its own.
+            let (inside, rest) = command.split_once(')')?;
+            if inside.contains(['(', '$']) {
+                return None;
+            }
+            text.push('x');
+            text.push_str(rest);
+            continue;
+        }
         let (name, rest) = match part.strip_prefix('{') {
             Some(braced) => braced.split_once('}')?,
             None => {

@@ -76,11 +76,22 @@ fn nested_openers(text: &str) -> usize {
     braces + text.matches("$(").count() + text.matches("$[").count() + text.matches('`').count()
 }
 
+/// A text that is the input of a command.
+#[derive(Debug, Clone)]
+pub(super) struct Input {
+    /// As written.
+    pub(super) text: String,
+    /// Whether the shell changes nothing in it.
+    pub(super) exact: bool,
+}
+
 /// The text that a redirection makes the input of a command.
-pub(super) fn input(item: &Item) -> Option<String> {
+pub(super) fn input(item: &Item) -> Option<Input> {
     match item {
-        Item::IoRedirect(IoRedirect::HereDocument(_, document)) => Some(document.doc.value.clone()),
-        Item::IoRedirect(IoRedirect::HereString(_, word)) => Some(word.value.clone()),
+        Item::IoRedirect(IoRedirect::HereDocument(_, document)) => {
+            Some(Input { text: document.doc.value.clone(), exact: !document.requires_expansion })
+        }
+        Item::IoRedirect(IoRedirect::HereString(_, word)) => Some(Input { text: word.value.clone(), exact: false }),
         Item::IoRedirect(IoRedirect::File(..) | IoRedirect::OutputAndError(..))
         | Item::Word(_)
         | Item::AssignmentWord(..)

@@ -9,7 +9,7 @@ use brush_parser::{Parser, ParserOptions, SourceSpan};
 
 use super::carry::{self, Carried};
 use super::facts::{Assignment, Command, Facts, Feed, Redirect, Span, Unknown};
-use super::redirect::input;
+use super::redirect::{Input, input};
 use super::word::Word;
 use super::written::Written;
 
@@ -259,7 +259,7 @@ impl Walk {
         let items = simple.prefix.iter().flat_map(|prefix| &prefix.0);
         let input = items.chain(simple.suffix.iter().flat_map(|suffix| &suffix.0)).find_map(input);
         if !words.is_empty() {
-            self.written.command(&words, input.as_deref(), self.facts.redirects.get(redirected..).unwrap_or_default());
+            self.written.command(&words, input.as_ref(), self.facts.redirects.get(redirected..).unwrap_or_default());
             self.words(words, input);
         }
         let after = self.facts.commands.len();
@@ -269,12 +269,14 @@ impl Walk {
     }
 
     /// Records a command and everything that it runs in turn.
-    fn words(&mut self, words: Vec<Word>, input: Option<String>) {
+    fn words(&mut self, words: Vec<Word>, input: Option<Input>) {
         if self.depth >= DEPTH_MAX || self.facts.commands.len() > COMMANDS_MAX {
             return self.unknown("more is nested here than is looked at");
         }
         self.depth += 1;
-        let mut command = Command { words, carrier: false, input, span: self.span.clone() };
+        let command_input = input.clone();
+        let (input, exact) = input.map_or((None, false), |input| (Some(input.text), input.exact));
+        let mut command = Command { words, carrier: false, input, exact, span: self.span.clone() };
         if command.program().is_none() {
             let raw = command.words.first().map_or("", |word| word.raw.as_str());
             self.unknown(format!("which program `{}` is", excerpt(raw)));
@@ -285,7 +287,6 @@ impl Walk {
             command.carrier = true;
             carried.push(own);
         }
-        let command_input = command.input.clone();
         self.facts.commands.push(command);
         for item in carried {
             match item {
@@ -302,6 +303,7 @@ impl Walk {
                     self.facts.redirects.push(Redirect { target, writes: true, of: of..of + 1, span });
                 }
                 Carried::Unknown(what) => self.unknown(what),
+                Carried::Unread(what) => self.unread(what),
                 Carried::Nothing => {}
             }
         }

@@ -3,6 +3,7 @@
 
 use super::carry::{Carried, is_shell};
 use super::facts::{Command, Facts, Feed, Redirect, base_name};
+use super::redirect::Input;
 use super::word::Word;
 
 /// Most files that are followed.
@@ -46,7 +47,7 @@ impl Written {
     }
 
     /// Notes what a simple command writes, and forgets what it may change.
-    pub(super) fn command(&mut self, words: &[Word], input: Option<&str>, redirects: &[Redirect]) {
+    pub(super) fn command(&mut self, words: &[Word], input: Option<&Input>, redirects: &[Redirect]) {
         let name = words.first().and_then(Word::text).unwrap_or_default();
         let target = redirects.iter().find(|redirect| redirect.writes);
         if redirects.iter().filter(|redirect| redirect.writes).any(|redirect| redirect.target.text().is_none()) {
@@ -55,11 +56,11 @@ impl Written {
         if let Some(path) = target.and_then(|target| target.target.text()) {
             let path = plain(path);
             self.forget(|known| known != path);
-            let text = input.filter(|text| !text.contains(['$', '`', '\\']));
+            let text = input.filter(|input| input.exact || !input.text.contains(['$', '`', '\\']));
             let copies = name == "cat" && words.len() == 1 && redirects.len() == 1;
             let certain = self.branches == 0 && self.repeats == 0;
             if let Some(text) = text.filter(|_| copies && certain && self.files.len() < FILES_MAX) {
-                self.files.push((path.to_owned(), text.to_owned()));
+                self.files.push((path.to_owned(), text.text.clone()));
             }
         }
         match name {
