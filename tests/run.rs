@@ -321,7 +321,9 @@ fn a_run_feels_at_home() {
     assert_eq!(lines(script), "owner first\n");
     assert_eq!(lines("cd repository && echo b >> a && git commit -qam second && git log --oneline | wc -l"), "2\n");
     assert_eq!(
-        lines("python3 -c 'print(6 * 7)' && node -e 'console.log(6 * 7)' && echo '{\"a\":1}' | jq .a"),
+        lines(
+            "echo 'print(6 * 7)' > a.py && python3 a.py && echo 'console.log(6 * 7)' > a.js && node a.js && echo '{\"a\":1}' | jq .a"
+        ),
         "42\n42\n1\n"
     );
 }

@@ -12,7 +12,7 @@ use crate::policy::{Approval, Parsed, Pattern, Rule, normal};
 use super::errors::{LoadError, Source};
 use super::raw::{ApprovalWord, Entry, Exec, Files, PathEntry, RuleMap};
 
-const EFFECTS: [&str; 6] = ["delete", "overwrite", "bulk", "network", "secrets", "obeyed"];
+const EFFECTS: [&str; 7] = ["delete", "overwrite", "bulk", "network", "secrets", "obeyed", "system"];
 const TOOLS: [&str; 8] = ["send_email", "fetch", "search", "calendar", "reminders", "memory", "exec", "send_message"];
 /// Tools that are asked about like effects: all of them, or one.
 const FILE_TOOLS: [&str; 7] =

@@ -4,6 +4,7 @@
 use super::facts::Command;
 use super::options;
 use super::word::Word;
+use super::wrappers::Wrapper;
 
 /// What a command runs or does through its arguments.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -12,79 +13,29 @@ pub(crate) enum Carried {
     Command(Vec<Word>),
     /// Shell text.
     Source(String),
+    /// What stands in a file, for a shell called by this name.
+    File(Word, String),
     /// Sets a variable of what it runs.
     Assignment(String, Option<String>),
     /// Writes a file.
     Writes(Word),
+    /// Something that only a strict policy minds.
+    Unread(String),
     /// Something that cannot be told.
     Unknown(String),
     /// It runs nothing, and that is known.
     Nothing,
 }
 
-/// How the options of a wrapper are read.
-struct Shape {
-    /// Short options without a value.
-    flags: &'static str,
-    /// Short options with a value.
-    values: &'static str,
-    /// Long options without a value.
-    long: &'static [&'static str],
-    /// Long options with a value.
-    long_values: &'static [&'static str],
-    /// Words between the options and the command.
-    skip: usize,
-}
-
-const fn shape(flags: &'static str, values: &'static str, skip: usize) -> Shape {
-    Shape { flags, values, long: &[], long_values: &[], skip }
-}
-
-fn wrapper(name: &str) -> Option<Shape> {
-    Some(match name {
-        "env" => {
-            Shape { long: &["ignore-environment", "null"], long_values: &["unset", "chdir"], ..shape("i0v", "uC", 0) }
-        }
-        "nice" => Shape { long_values: &["adjustment"], ..shape("0123456789", "n", 0) },
-        "nohup" | "builtin" | "busybox" | "toybox" => shape("", "", 0),
-        "command" => shape("p", "", 0),
-        "exec" => shape("cl", "a", 0),
-        "timeout" => Shape {
-            long: &["foreground", "preserve-status", "verbose"],
-            long_values: &["kill-after", "signal"],
-            ..shape("vfp", "ks", 1)
-        },
-        "time" => Shape {
-            long: &["portability", "verbose", "append", "quiet"],
-            long_values: &["format", "output"],
-            ..shape("pvaq", "fo", 0)
-        },
-        "stdbuf" => Shape { long_values: &["input", "output", "error"], ..shape("", "ioe", 0) },
-        "setsid" => Shape { long: &["ctty", "fork", "wait"], ..shape("cfw", "", 0) },
-        "ionice" => Shape { long: &["ignore"], long_values: &["class", "classdata"], ..shape("t", "cn", 0) },
-        "taskset" => Shape { long: &["all-tasks", "cpu-list"], ..shape("ac", "", 1) },
-        "chrt" => shape("abfior", "TPD", 1),
-        "sudo" => Shape {
-            long: &["non-interactive", "preserve-env", "set-home", "stdin"],
-            long_values: &["user", "group", "chdir"],
-            ..shape("EHnSkbA", "ugCDhprt", 0)
-        },
-        "doas" => shape("n", "uC", 0),
-        "xargs" => Shape {
-            long: &["null", "no-run-if-empty", "verbose", "interactive", "exit", "open-tty"],
-            long_values: &["max-args", "max-procs", "max-lines", "max-chars", "delimiter", "arg-file", "replace"],
-            ..shape("0rtpxo", "nPLIdEasile", 0)
-        },
-        _ => return None,
-    })
-}
-
 /// Whether the program does nothing of its own but run what it carries.
 pub(crate) fn is_carrier(command: &Command) -> bool {
     command.installed_name().is_some_and(|name| {
-        (wrapper(name).is_some() && !matches!(name, "sudo" | "doas" | "busybox" | "toybox"))
-            || is_shell(name)
-            || matches!(name, "eval" | "trap")
+        is_shell(name)
+            || matches!(
+                name,
+                "eval" | "trap" | "env" | "nice" | "nohup" | "builtin" | "command" | "exec" | "timeout" | "time"
+            )
+            || matches!(name, "stdbuf" | "setsid" | "ionice" | "taskset" | "chrt" | "xargs")
     })
 }
 
@@ -99,32 +50,58 @@ pub(crate) fn carried(command: &Command) -> Vec<Carried> {
     let arguments = command.arguments();
     match name {
         "eval" => vec![all_text(arguments).map_or_else(|| unknown("what `eval` runs"), Carried::Source)],
+        "source" | "." if arguments.iter().take(1).any(is_activation) => {
+            vec![Carried::Unread(format!("what the file of `{name}` runs"))]
+        }
         "source" | "." => vec![unknown(&format!("what the file of `{name}` runs"))],
         "alias" if !arguments.is_empty() => vec![unknown("what `alias` makes of later words")],
+        "hash" if arguments.iter().all(|word| matches!(word.text(), Some("-r" | "-l" | "-t" | "-d"))) => Vec::new(),
         "enable" | "hash" if arguments.iter().any(|word| !word.known || word.fixed.starts_with(['-', '/'])) => {
             vec![unknown(&format!("what `{name}` puts in a command's place"))]
         }
         "trap" => trap(arguments),
         "find" => find(arguments),
-        "watch" | "su" | "runuser" => vec![unknown(&format!("what `{name}` runs"))],
+        "flock" => flock(arguments),
+        "script" => script(arguments),
+        "parallel" => parallel(arguments),
         "command" if command.has_option('v', "") || command.has_option('V', "") => vec![Carried::Nothing],
         "git" | "tar" | "sort" | "sed" | "rg" | "awk" | "gawk" | "mawk" | "nawk" | "split" | "sqlite3" | "zip" => {
             options::executing(name, command)
         }
-        name if is_shell(name) => shell(name, arguments, command.input.as_deref()),
+        name if is_shell(name) => shell(name, command),
         name if OPAQUE.contains(&name) => vec![unknown(&format!("what `{name}` runs"))],
-        name => match wrapper(name) {
-            Some(shape) => wrapped(name, &shape, arguments),
+        name => match Wrapper::of(name, arguments.first().and_then(Word::text)) {
+            Some(shape) if shape.has_command() => wrapped(name, shape, arguments.get(1..).unwrap_or_default()),
+            Some(shape) => wrapped(name, shape, arguments),
             None => options::executing(name, command),
         },
     }
 }
 
 /// Programs that run others in ways that are not looked into.
-const OPAQUE: [&str; 27] = [
-    "parallel",
-    "strace",
-    "ltrace",
+const OPAQUE: &[&str] = &[
+    "su",
+    "runuser",
+    "ed",
+    "ex",
+    "pkexec",
+    "gosu",
+    "su-exec",
+    "xterm",
+    "gnome-terminal",
+    "daemonize",
+    "supervisord",
+    "pm2",
+    "nodemon",
+    "watchexec",
+    "hyperfine",
+    "perf",
+    "valgrind",
+    "rr",
+    "proot",
+    "cgexec",
+    "numactl",
+    "schroot",
     "gdb",
     "unshare",
     "nsenter",
@@ -136,7 +113,6 @@ const OPAQUE: [&str; 27] = [
     "capsh",
     "bwrap",
     "firejail",
-    "script",
     "expect",
     "screen",
     "tmux",
@@ -146,10 +122,14 @@ const OPAQUE: [&str; 27] = [
     "run-parts",
     "ld.so",
     "ld-linux-x86-64.so.2",
-    "flock",
     "entr",
     "uclampset",
 ];
+
+/// Whether a file is the one that every virtual environment of Python has.
+fn is_activation(word: &Word) -> bool {
+    word.text().is_some_and(|path| path.ends_with("/bin/activate") && !path.split('/').any(|part| part == ".."))
+}
 
 fn unknown(what: &str) -> Carried {
     Carried::Unknown(what.to_owned())
@@ -170,7 +150,8 @@ fn trap(arguments: &[Word]) -> Vec<Carried> {
 }
 
 /// `sh -c TEXT`, `sh FILE`, or a shell that reads its input.
-fn shell(name: &str, arguments: &[Word], input: Option<&str>) -> Vec<Carried> {
+fn shell(name: &str, command: &Command) -> Vec<Carried> {
+    let arguments = command.arguments();
     let mut command_text = false;
     let mut words = arguments.iter();
     while let Some(word) = words.next() {
@@ -183,13 +164,94 @@ fn shell(name: &str, arguments: &[Word], input: Option<&str>) -> Vec<Carried> {
             _ if text.starts_with("--") => return vec![unknown(&format!("what `{name} {text}` runs"))],
             _ if text.starts_with('-') && text.len() > 1 => command_text |= text.contains('c'),
             _ if command_text => return vec![Carried::Source(text.to_owned())],
-            _ => return vec![unknown(&format!("what the file `{text}` makes `{name}` run"))],
+            _ => return vec![Carried::File(word.clone(), name.to_owned())],
         }
     }
-    match input {
+    match command.input.as_deref() {
+        Some(text) if command.exact => vec![Carried::Source(text.to_owned())],
         Some(text) if !text.contains(['$', '`']) => vec![Carried::Source(text.trim_matches(['\'', '"']).to_owned())],
         Some(_) | None => vec![unknown(&format!("what the input makes `{name}` run"))],
     }
+}
+
+/// `flock FILE COMMAND`, `flock FILE -c TEXT`, or the number of an open file.
+fn flock(arguments: &[Word]) -> Vec<Carried> {
+    let mut words = arguments.iter();
+    let lock = loop {
+        match words.next().map(Word::text) {
+            Some(Some("-w" | "--timeout" | "--wait" | "-E" | "--conflict-exit-code")) => drop(words.next()),
+            Some(Some(
+                "-s" | "--shared" | "-x" | "-e" | "--exclusive" | "-u" | "--unlock" | "-n" | "--nonblock" | "--nb"
+                | "-o" | "--close" | "-F" | "--no-fork" | "--verbose",
+            )) => {}
+            Some(Some(text)) if text.starts_with('-') => return vec![unknown(&format!("what `flock {text}` runs"))],
+            Some(Some(text)) => break text,
+            Some(None) => return vec![unknown("what `flock` runs")],
+            None => return vec![Carried::Nothing],
+        }
+    };
+    let rest: Vec<Word> = words.cloned().collect();
+    match rest.as_slice() {
+        [] => vec![Carried::Nothing],
+        [option, text, ..] if matches!(option.text(), Some("-c" | "--command")) => {
+            vec![text.pattern().map_or_else(|| unknown("what `flock` runs"), |text| Carried::Source(text.to_owned()))]
+        }
+        _ => vec![Carried::Writes(Word::of(lock)), Carried::Command(rest)],
+    }
+}
+
+/// `script -c TEXT [FILE]`; without `-c` it is a shell that reads its input.
+fn script(arguments: &[Word]) -> Vec<Carried> {
+    let mut found = Vec::new();
+    let mut words = arguments.iter();
+    while let Some(word) = words.next() {
+        match word.text() {
+            Some("-c" | "--command") => found.push(words.next().and_then(Word::pattern).map(str::to_owned)),
+            Some(text) if text.starts_with("--command=") => {
+                found.push(text.strip_prefix("--command=").map(str::to_owned));
+            }
+            Some(text) if text.starts_with('-') && text.ends_with('c') && !text.starts_with("--") => {
+                found.push(words.next().and_then(Word::pattern).map(str::to_owned));
+            }
+            Some("-q" | "-f" | "-e" | "-a" | "--quiet" | "--flush" | "--return" | "--append") => {}
+            Some(text) if !text.starts_with('-') => {}
+            Some(_) | None => return vec![unknown("what `script` runs")],
+        }
+    }
+    if found.is_empty() {
+        return vec![unknown("what the input makes `script` run")];
+    }
+    let of = |text: Option<String>| text.map_or_else(|| unknown("what `script` runs"), Carried::Source);
+    found.into_iter().map(of).collect()
+}
+
+/// `parallel COMMAND ::: WORDS`: text for a shell, to which words are added.
+fn parallel(arguments: &[Word]) -> Vec<Carried> {
+    let mut words = arguments.iter().peekable();
+    while let Some(word) = words.next_if(|word| word.fixed.starts_with('-')) {
+        match word.text() {
+            Some("-j" | "--jobs" | "-P" | "-n" | "-N" | "--max-args" | "--delay" | "--timeout" | "--joblog") => {
+                words.next();
+            }
+            Some("-k" | "--keep-order" | "--bar" | "-0" | "--null" | "--tag" | "--will-cite" | "-u" | "--ungroup") => {}
+            Some(text) if text.starts_with("-j") => {}
+            Some(_) | None => return vec![unknown("what `parallel` runs")],
+        }
+    }
+    let own = |word: &&Word| !matches!(word.fixed.as_str(), ":::" | "::::" | ":::+" | "::::+");
+    let command: Vec<Word> = words.take_while(own).cloned().collect();
+    let Some(text) = all_text(&command).filter(|text| !text.is_empty()) else {
+        return vec![unknown("what `parallel` runs")];
+    };
+    if text.contains(['|', ';', '&', '>', '<', '$', '`', '(', '{']) && !text.contains("{}") {
+        return vec![Carried::Source(text)];
+    }
+    if text.contains(['|', ';', '&', '>', '<', '$', '`', '(']) || text.contains(' ') && command.len() == 1 {
+        return vec![unknown("what a shell behind `parallel` runs")];
+    }
+    let mut command = command;
+    command.push(Word::unknown("words of `parallel`"));
+    vec![placeholder(command, "{}", "parallel")]
 }
 
 fn find(arguments: &[Word]) -> Vec<Carried> {
@@ -228,16 +290,18 @@ fn placeholder(mut words: Vec<Word>, mark: &str, by: &str) -> Carried {
     Carried::Command(words)
 }
 
-fn wrapped(name: &str, shape: &Shape, arguments: &[Word]) -> Vec<Carried> {
+fn wrapped(name: &str, shape: &Wrapper, arguments: &[Word]) -> Vec<Carried> {
     let mut found = Vec::new();
     let mut mark = None;
     let mut words = arguments.iter().peekable();
-    while let Some(word) = words.next_if(|word| word.fixed.starts_with('-') && word.fixed.len() > 1 || !word.known) {
+    let sets = |word: &Word| shape.sets_variables() && word.fixed.contains('=') && !word.fixed.starts_with('-');
+    let option = |word: &Word| word.fixed.starts_with('-') && word.fixed.len() > 1 || !word.known;
+    while let Some(word) = words.next_if(|word| option(word) && !sets(word)) {
         let Some(text) = word.pattern() else { return vec![unknown(&format!("what `{name}` runs"))] };
         if text == "--" {
             break;
         }
-        let Some(takes) = option_takes(shape, text) else {
+        let Some(takes) = shape.takes(text) else {
             let help = matches!(text, "--help" | "--version");
             return vec![if help { Carried::Nothing } else { unknown(&format!("what `{name} {text}` runs")) }];
         };
@@ -247,7 +311,7 @@ fn wrapped(name: &str, shape: &Shape, arguments: &[Word]) -> Vec<Carried> {
             mark = Some(attached.map(str::to_owned).or(value).unwrap_or_else(|| "{}".to_owned()));
         }
     }
-    if name == "env" {
+    if shape.sets_variables() {
         while let Some(word) = words.next_if(|word| word.fixed.contains('=')) {
             if let Some((variable, value)) = word.fixed.split_once('=') {
                 found.push(Carried::Assignment(variable.to_owned(), word.known.then(|| value.to_owned())));
@@ -259,6 +323,10 @@ fn wrapped(name: &str, shape: &Shape, arguments: &[Word]) -> Vec<Carried> {
         found.push(Carried::Nothing);
         return found;
     }
+    if shape.joined {
+        found.push(all_text(&command).map_or_else(|| unknown(&format!("what `{name}` runs")), Carried::Source));
+        return found;
+    }
     if name == "xargs" && mark.is_none() {
         let shell = command.first().and_then(Word::text).is_some_and(|name| is_shell(super::facts::base_name(name)));
         if !shell || command.len() < 3 {
@@ -267,24 +335,4 @@ fn wrapped(name: &str, shape: &Shape, arguments: &[Word]) -> Vec<Carried> {
     }
     found.push(placeholder(command, &mark.unwrap_or_default(), name));
     found
-}
-
-/// Whether an option takes the next word; `None` when the option is not known.
-fn option_takes(shape: &Shape, text: &str) -> Option<bool> {
-    if let Some(long) = text.strip_prefix("--") {
-        let (name, attached) = long.split_once('=').map_or((long, false), |(name, _)| (name, true));
-        let valued = shape.long_values.contains(&name);
-        return (valued || shape.long.contains(&name)).then_some(valued && !attached && name != "replace");
-    }
-    let mut letters = text.chars().skip(1);
-    while let Some(letter) = letters.next() {
-        if shape.values.contains(letter) {
-            let attached = letters.next().is_some();
-            return Some(!attached && !matches!(letter, 'i' | 'l' | 'e' if shape.values.contains("sile")));
-        }
-        if !shape.flags.contains(letter) {
-            return None;
-        }
-    }
-    Some(false)
 }

@@ -5,7 +5,7 @@ const PREFIXES: &[&str] = &[
     "LD_",
     "GIT_",
     "PYTHON",
-    "PERL5",
+    "PERL",
     "RUBY",
     "BASH_",
     "CARGO_",
@@ -27,9 +27,24 @@ const NAMES: &[&str] = &[
     "ZDOTDIR",
     "PATH",
     "NODE_OPTIONS",
+    "JDK_JAVA_OPTIONS",
+    "JAVA_OPTS",
+    "MAVEN_OPTS",
+    "GRADLE_OPTS",
+    "SBT_OPTS",
+    "PHPRC",
+    "PHP_INI_SCAN_DIR",
+    "DOCKER_HOST",
+    "KUBECONFIG",
+    "SSLKEYLOGFILE",
+    "SSL_CERT_FILE",
+    "REQUESTS_CA_BUNDLE",
+    "ERL_FLAGS",
+    "DENO_DIR",
+    "TCLLIBPATH",
+    "R_PROFILE",
+    "R_PROFILE_USER",
     "NODE_PATH",
-    "PERLLIB",
-    "PERL_MM_OPT",
     "JAVA_TOOL_OPTIONS",
     "_JAVA_OPTIONS",
     "PS4",
@@ -101,4 +116,33 @@ pub(crate) fn executes(name: &str, value: Option<&str>) -> bool {
         || name.starts_with("GIT_AUTHOR_")
         || name.starts_with("GIT_COMMITTER_");
     !harmless && (PREFIXES.iter().any(|prefix| name.starts_with(prefix)) || NAMES.contains(&name))
+}
+
+/// Variables that no program executes: languages, time, colours, and the like.
+pub(crate) fn is_harmless(name: &str) -> bool {
+    const KNOWN: &[&str] = &[
+        "LANG",
+        "LANGUAGE",
+        "TZ",
+        "TERM",
+        "COLUMNS",
+        "LINES",
+        "CI",
+        "DEBUG",
+        "VERBOSE",
+        "NODE_ENV",
+        "PORT",
+        "FORCE_COLOR",
+        "NO_COLOR",
+        "CLICOLOR",
+        "GOOS",
+        "GOARCH",
+        "RUST_LOG",
+        "RUST_BACKTRACE",
+        "SOURCE_DATE_EPOCH",
+        "OMP_NUM_THREADS",
+        "DEBIAN_FRONTEND",
+        "TMPDIR",
+    ];
+    name.starts_with("LC_") || KNOWN.contains(&name)
 }

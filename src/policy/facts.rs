@@ -18,8 +18,29 @@ pub(crate) struct Facts {
     pub(crate) feeds: Vec<Feed>,
     /// Functions that the script defines; their bodies are among the commands.
     pub(crate) functions: Vec<String>,
-    /// What cannot be told from the text, for people.
-    pub(crate) unknowns: Vec<String>,
+    /// What cannot be told from the text.
+    pub(crate) unknowns: Vec<Unknown>,
+    /// What is plain enough to run in a container, but not what a strict policy takes for known.
+    pub(crate) unread: Vec<Unknown>,
+}
+
+impl Facts {
+    /// Of a script of which nothing is known.
+    pub(crate) fn unknown(what: &str) -> Self {
+        Self { unknowns: vec![Unknown { what: what.to_owned(), span: None }], ..Self::default() }
+    }
+}
+
+/// Where in the script something stands: offsets in characters.
+pub(crate) type Span = Range<usize>;
+
+/// Something that cannot be told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Unknown {
+    /// For people: `what the file of `source` runs`.
+    pub(crate) what: String,
+    /// Of the command of the script itself that leads to it.
+    pub(crate) span: Option<Span>,
 }
 
 /// One simple command.
@@ -31,6 +52,10 @@ pub(crate) struct Command {
     pub(crate) carrier: bool,
     /// A here-document or -string that is its input, as written.
     pub(crate) input: Option<String>,
+    /// Whether the shell changes nothing in it.
+    pub(crate) exact: bool,
+    /// Of the command of the script itself that this is or that leads to it.
+    pub(crate) span: Option<Span>,
 }
 
 /// A redirection.
@@ -40,6 +65,10 @@ pub(crate) struct Redirect {
     pub(crate) target: Word,
     /// Whether it is written.
     pub(crate) writes: bool,
+    /// The commands whose input or output it is.
+    pub(crate) of: Range<usize>,
+    /// As of a command.
+    pub(crate) span: Option<Span>,
 }
 
 /// An assignment to a variable.
@@ -51,6 +80,10 @@ pub(crate) struct Assignment {
     pub(crate) value: Option<String>,
     /// The value as written.
     pub(crate) raw: String,
+    /// Whether programs see it.
+    pub(crate) exported: bool,
+    /// As of a command.
+    pub(crate) span: Option<Span>,
 }
 
 /// Output of some commands (by index) goes into others.
@@ -60,6 +93,8 @@ pub(crate) struct Feed {
     pub(crate) from: Range<usize>,
     /// Who reads.
     pub(crate) to: Range<usize>,
+    /// Whether the reader is itself what was written: a file that is run.
+    pub(crate) runs: bool,
 }
 
 impl Command {
@@ -76,6 +111,13 @@ impl Command {
     /// The last part of the program's path.
     pub(crate) fn name(&self) -> Option<&str> {
         self.program().map(base_name)
+    }
+
+    /// The name without a version: `python3.12` is `python`.
+    pub(crate) fn unversioned(&self) -> Option<&str> {
+        let name = self.name()?;
+        let short = name.trim_end_matches(|c: char| c.is_ascii_digit() || c == '.');
+        Some(if short.is_empty() { name } else { short })
     }
 
     /// The name, when it is plain or lies where an image keeps its programs.

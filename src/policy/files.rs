@@ -2,6 +2,7 @@
 
 use crate::domain::record::Verdict;
 
+use super::carry::is_shell;
 use super::facts::{Command, Facts};
 use super::judge::{Draft, Network};
 use super::paths::{Area, Place, candidates};
@@ -10,7 +11,7 @@ use super::variables;
 use super::word::Word;
 
 impl Draft<'_> {
-    pub(super) fn arguments(&mut self, command: &Command, facts: &Facts, area: &Area<'_>) {
+    pub(super) fn arguments(&mut self, command: &Command, facts: &Facts, area: &Area) {
         let name = command.name().unwrap_or_default();
         if matches!(
             name,
@@ -21,11 +22,24 @@ impl Draft<'_> {
         self.not_there(command, facts);
         let text_first =
             matches!(name, "sed" | "awk" | "gawk" | "mawk" | "grep" | "egrep" | "fgrep" | "rg" | "jq" | "yq");
+        // What the words of other programs mean is not known: `/org/kde/Power` need not be a path.
+        let files = command.installed_name().is_none_or(|name| tables::BASICS.contains(name) || is_shell(name));
         let positionals = command.positionals();
         let last = positionals.last().copied();
         let first = positionals.first().copied();
+        let gives_text = |word: &Word| {
+            word.fixed.starts_with('-') && !word.fixed.starts_with("--") && word.fixed.ends_with('e')
+                || matches!(word.fixed.as_str(), "--expression" | "--regexp")
+        };
+        let given = text_first && command.arguments().iter().any(gives_text);
+        let remote = matches!(name, "scp" | "rsync" | "sftp" | "ssh" | "git");
+        let mut text_next = false;
         for word in command.arguments() {
-            if text_first && first.is_some_and(|first| std::ptr::eq(first, word)) {
+            if remote && is_remote(&word.fixed) {
+                continue;
+            }
+            let is_text = std::mem::replace(&mut text_next, given && gives_text(word));
+            if is_text || text_first && !given && first.is_some_and(|first| std::ptr::eq(first, word)) {
                 continue;
             }
             let writes = match name {
@@ -40,10 +54,16 @@ impl Draft<'_> {
                 self.cannot_tell(&format!("whose home `{}` is", word.raw));
             }
             for possible in variables::possible(word, facts).iter().chain([word]) {
-                for candidate in candidates(possible) {
-                    self.place(&candidate, writes, area);
-                    self.obeyed(&candidate, writes);
+                for candidate in candidates(possible).iter().filter(|word| files || area.is_rooted(word)) {
+                    // Such programs are about devices, of which a container has none.
+                    if !files && candidate.fixed.starts_with("/dev/") {
+                        self.effect("system");
+                        continue;
+                    }
+                    self.place(candidate, writes, area);
+                    self.obeyed(candidate, writes);
                 }
+                self.secret(possible);
             }
             if matches!(name, "rm" | "chmod" | "chown" | "mv" | "find" | "shred") {
                 self.everything(name, command, word, area);
@@ -59,15 +79,21 @@ impl Draft<'_> {
         let made = |word: &Word| {
             word.fixed.len() > "/tmp/".len() && (word.fixed.starts_with(&path) || path.starts_with(&word.fixed))
         };
-        let earlier = facts.commands.iter().take_while(|other| !std::ptr::eq(*other, command));
-        let named = earlier.flat_map(Command::arguments).any(made) || facts.redirects.iter().any(|r| made(&r.target));
+        // Also those below, which a function may run before.
+        let others = facts.commands.iter().filter(|other| !std::ptr::eq(*other, command));
+        let named = others.flat_map(Command::arguments).any(made) || facts.redirects.iter().any(|r| made(&r.target));
         if !named {
             self.cannot_tell(&format!("what `{path}` is: a run starts with an empty `/tmp`"));
         }
     }
 
     /// Asks before a change to a whole mounted directory.
-    fn everything(&mut self, name: &str, command: &Command, word: &Word, area: &Area<'_>) {
+    fn everything(&mut self, name: &str, command: &Command, word: &Word, area: &Area) {
+        const TESTS: [&str; 10] =
+            ["-name", "-iname", "-path", "-ipath", "-regex", "-mtime", "-newer", "-size", "-empty", "-mmin"];
+        if name == "find" && command.arguments().iter().any(|word| TESTS.contains(&word.fixed.as_str())) {
+            return;
+        }
         let effects = tables::effects(command);
         let bare: String = word.raw.chars().filter(|c| !matches!(c, '"' | '{' | '}')).collect();
         let empty =
@@ -87,7 +113,7 @@ impl Draft<'_> {
         }
     }
 
-    pub(super) fn place(&mut self, word: &Word, writes: bool, area: &Area<'_>) {
+    pub(super) fn place(&mut self, word: &Word, writes: bool, area: &Area) {
         match area.place(word, writes) {
             Place::Fine => {}
             Place::Denied(path) => {
@@ -117,6 +143,12 @@ impl Draft<'_> {
         }
     }
 
+    fn secret(&mut self, word: &Word) {
+        if is_secret(&word.fixed) {
+            self.effect("secrets");
+        }
+    }
+
     fn obeyed(&mut self, word: &Word, writes: bool) {
         if writes && is_obeyed(&word.fixed) {
             self.effect("obeyed");
@@ -124,8 +156,9 @@ impl Draft<'_> {
         }
     }
 
-    pub(super) fn redirects(&mut self, facts: &Facts, area: &Area<'_>) {
+    pub(super) fn redirects(&mut self, facts: &Facts, area: &Area) {
         for redirect in &facts.redirects {
+            self.span.clone_from(&redirect.span);
             let target = &redirect.target;
             if redirect.writes && !target.fixed.starts_with("/dev/") {
                 self.effect("overwrite");
@@ -138,10 +171,40 @@ impl Draft<'_> {
                 for possible in variables::possible(target, facts).iter().chain([target]) {
                     self.place(possible, redirect.writes, area);
                     self.obeyed(possible, redirect.writes);
+                    self.secret(possible);
                 }
             }
         }
+        self.span = None;
     }
+}
+
+/// `host:path` and `person@host:path`, which are about another machine.
+fn is_remote(text: &str) -> bool {
+    let host = |host: &str| {
+        host.len() > 1 && host.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | '@'))
+    };
+    text.split_once(':').is_some_and(|(before, _)| host(before) && !before.starts_with('-'))
+}
+
+/// Files that usually hold keys or passwords.
+fn is_secret(path: &str) -> bool {
+    let name = super::facts::base_name(path);
+    name.starts_with("id_") && !name.ends_with(".pub") && path.contains(".ssh")
+        || name == ".env"
+        || name.starts_with(".env.") && !name.ends_with("example") && !name.ends_with("sample")
+        || [".pem", ".key", ".p12", ".pfx", ".kdbx", ".keystore", ".jks", ".ovpn"].iter().any(|end| name.ends_with(end))
+        || matches!(
+            name,
+            "credentials"
+                | ".git-credentials"
+                | ".netrc"
+                | ".pgpass"
+                | ".npmrc"
+                | ".pypirc"
+                | ".htpasswd"
+                | "kubeconfig"
+        )
 }
 
 /// Files that a host obeys.

@@ -1,75 +1,198 @@
-//! Code in other languages on the command line, as far as its names tell; and what looks like
-//! covering tracks. Doubts only: the container is the wall.
+//! Code in other languages: on the command line or on standard input it asks, in a file it is what a
+//! container is for. And what looks like covering tracks, which only a strict policy minds.
 
 use super::facts::Command;
+use super::word::Word;
 
-/// Names of modules and functions that run programs or reach the network.
-const NAMES: &[&str] = &[
-    "socket",
-    "socketserver",
-    "subprocess",
-    "system",
-    "popen",
-    "pty",
-    "exec",
-    "eval",
-    "compile",
-    "__import__",
-    "importlib",
-    "child_process",
-    "execSync",
-    "spawn",
-    "spawnSync",
-    "fork",
-    "ctypes",
-    "urllib",
-    "requests",
-    "http",
-    "https",
-    "net",
-    "dgram",
-    "smtplib",
-    "ftplib",
-    "telnetlib",
-    "fsockopen",
-    "TCPSocket",
-    "Socket",
-    "shell_exec",
-    "passthru",
-    "proc_open",
-    "os_execute",
-    "io_popen",
-    "fetch",
-];
-
-/// What cannot be told about the command, when it is one of the basics and no list names it.
-pub(crate) fn doubt(command: &Command) -> Option<String> {
-    let name = command.installed_name()?;
-    let any = |fits: &dyn Fn(&str) -> bool| command.arguments().iter().any(|word| fits(&word.fixed));
-    match name {
-        "python" | "python3" | "node" | "perl" | "ruby" | "php" | "lua" => inline(name, command),
-        "find" => {
-            let setuid = |text: &str| {
-                let mode = text.trim_start_matches(['-', '/', '+']);
-                matches!(mode, "4000" | "2000" | "6000" | "u=s" | "u+s" | "g=s" | "g+s")
-            };
-            any(&setuid).then(|| "why it looks for setuid programs".to_owned())
-        }
-        "history" if any(&|text| text.starts_with('-')) => Some("why it changes the shell's history".to_owned()),
-        "set" if any(&|text| text == "history") => Some("why it changes the shell's history".to_owned()),
-        "touch" if command.has_option('t', "date") || command.has_option('r', "reference") => {
-            Some("why it makes a file look older or newer".to_owned())
-        }
-        _ => None,
-    }
+/// What there is to doubt about a command.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Doubt {
+    /// Ask.
+    Asked(String),
+    /// Only where every doubt is a refusal.
+    Unread(String),
 }
 
-fn inline(name: &str, command: &Command) -> Option<String> {
-    let option =
-        |text: &str| ["-c", "-e", "-p", "-r", "--eval", "--print"].iter().any(|option| text.starts_with(option));
-    let given = command.input.is_some() || command.arguments().iter().any(|word| option(&word.fixed));
-    let texts = command.arguments().iter().map(|word| word.raw.as_str()).chain(command.input.as_deref());
-    let mut names = texts.flat_map(|text| text.split(|c: char| !(c.is_alphanumeric() || c == '_')));
-    let found = names.find(|name| NAMES.contains(name)).filter(|_| given)?;
-    Some(format!("what `{found}` does in the {name} code"))
+/// An interpreter: its options that take code, and those that take another word.
+type Interpreter = (&'static str, &'static [&'static str], &'static [&'static str]);
+
+const INTERPRETERS: &[Interpreter] = &[
+    ("python", &["-c"], &["-W", "-X"]),
+    ("pypy", &["-c"], &["-W", "-X"]),
+    ("ipython", &["-c"], &[]),
+    ("node", &["-e", "-p", "-pe", "--eval", "--print"], &["-r", "--require", "--import", "-C"]),
+    ("nodejs", &["-e", "-p", "-pe", "--eval", "--print"], &["-r", "--require", "--import", "-C"]),
+    ("deno", &["eval", "repl"], &[]),
+    ("bun", &["-e", "-p", "--eval", "--print"], &[]),
+    ("perl", &["-e", "-E"], &["-I", "-M"]),
+    ("ruby", &["-e"], &["-I", "-r", "-C"]),
+    ("php", &["-r", "-B", "-R", "-E", "--run"], &["-d", "-c"]),
+    ("lua", &["-e"], &["-l"]),
+    ("luajit", &["-e"], &["-l"]),
+    ("tclsh", &[], &[]),
+    ("wish", &[], &[]),
+    ("Rscript", &["-e"], &[]),
+    ("R", &["-e"], &[]),
+    ("julia", &["-e", "-E", "--eval", "--print"], &["-L", "-p", "-t"]),
+    ("elixir", &["-e", "--eval"], &["-r"]),
+    ("erl", &["-eval"], &[]),
+    ("groovy", &["-e"], &[]),
+    ("scala", &["-e"], &[]),
+    ("guile", &["-c"], &["-L"]),
+    ("sbcl", &["--eval"], &[]),
+    ("clisp", &["-x"], &[]),
+    ("racket", &["-e", "--eval"], &[]),
+    ("swift", &["-e"], &[]),
+    ("osascript", &["-e"], &[]),
+    ("pwsh", &["-c", "-Command", "-EncodedCommand", "-e", "-enc"], &[]),
+    ("powershell", &["-c", "-Command", "-EncodedCommand", "-e", "-enc"], &[]),
+    ("octave", &["--eval"], &[]),
+    ("crystal", &["eval"], &[]),
+    ("ghc", &["-e"], &[]),
+    ("ghci", &[], &[]),
+    ("ocaml", &["-e"], &[]),
+    ("raku", &["-e"], &[]),
+    ("jshell", &[], &[]),
+    ("irb", &[], &[]),
+    ("gnuplot", &["-e"], &[]),
+    ("emacs", &["--eval", "-eval", "--execute"], &["-l"]),
+];
+
+/// Programs that run code of the directory they are in: all of it, or with one of these words.
+const RUNNERS: &[(&str, &[&str])] = &[
+    ("go", &["run", "test", "generate", "tool", "vet"]),
+    ("cargo", &["run", "r", "test", "t", "bench", "build", "b", "check", "c", "clippy", "doc", "nextest"]),
+    ("npm", &["run", "run-script", "rum", "test", "t", "tst", "start", "stop", "restart", "rebuild", "pack"]),
+    ("pnpm", &[]),
+    ("yarn", &[]),
+    ("bun", &["run", "test", "build"]),
+    ("deno", &["run", "test", "task", "bench"]),
+    ("dotnet", &["run", "test", "build", "publish", "exec", "msbuild"]),
+    ("java", &[]),
+    ("mono", &[]),
+    ("wine", &[]),
+    ("make", &[]),
+    ("gmake", &[]),
+    ("ninja", &[]),
+    ("cmake", &[]),
+    ("meson", &[]),
+    ("scons", &[]),
+    ("just", &[]),
+    ("task", &[]),
+    ("rake", &[]),
+    ("ant", &[]),
+    ("gradle", &[]),
+    ("gradlew", &[]),
+    ("mvn", &[]),
+    ("sbt", &[]),
+    ("lein", &[]),
+    ("bazel", &[]),
+    ("tox", &[]),
+    ("nox", &[]),
+    ("pytest", &[]),
+    ("invoke", &[]),
+    ("fab", &[]),
+    ("composer", &["run", "run-script", "exec"]),
+    ("mix", &[]),
+    ("rebar", &[]),
+    ("crystal", &["run", "spec", "build"]),
+    ("nim", &["r", "e"]),
+    ("zig", &["run", "test", "build"]),
+    ("swift", &["run", "test", "build"]),
+    ("stack", &["run", "test", "exec", "build"]),
+    ("cabal", &["run", "test", "exec", "build"]),
+    ("jupyter", &[]),
+    ("act", &[]),
+    ("qmake", &[]),
+    ("gdb", &[]),
+    ("vim", &[]),
+    ("vi", &[]),
+    ("nvim", &[]),
+    ("emacs", &[]),
+];
+
+/// What there is to doubt about `command`; `fed` says that others feed its input.
+pub(crate) fn doubt(command: &Command, fed: bool) -> Option<Doubt> {
+    let name = command.unversioned()?;
+    if let Some(interpreter) = INTERPRETERS.iter().find(|(known, ..)| *known == name) {
+        return code(interpreter, command, fed);
+    }
+    let first = command.positionals().first().map_or("", |word| word.fixed.as_str());
+    let runs = |(known, words): &&(&str, &[&str])| *known == name && (words.is_empty() || words.contains(&first));
+    if RUNNERS.iter().any(|runner| runs(&runner)) && !asks_itself(command) {
+        return Some(Doubt::Unread(format!("what the files of the directory make `{name}` run")));
+    }
+    hiding(name, command).map(|what| Doubt::Unread(what.to_owned()))
+}
+
+/// Whether it only tells about itself.
+fn asks_itself(command: &Command) -> bool {
+    let about = |word: &Word| matches!(word.fixed.as_str(), "--version" | "--help" | "-V" | "-h" | "-version");
+    command.arguments().iter().any(about)
+}
+
+fn code(interpreter: &Interpreter, command: &Command, fed: bool) -> Option<Doubt> {
+    let (name, inline, valued) = interpreter;
+    let clusters = matches!(*name, "perl" | "ruby" | "python" | "pypy");
+    let takes_code = |text: &str| {
+        inline.iter().any(|option| {
+            let Some(letter) = option.strip_prefix('-').filter(|letter| letter.len() == 1) else {
+                return text == *option || text.starts_with(option) && text.contains('=');
+            };
+            let attached = text.starts_with(option);
+            let flags = text.strip_prefix('-').unwrap_or_default();
+            let values = flags.starts_with(['I', 'M', 'm', 'r', 'x', 'F', 'C', 'D', 'd', 'W', 'X', '-']);
+            attached && !text.starts_with("--")
+                || clusters && !values && text.starts_with('-') && flags.contains(letter)
+        })
+    };
+    let mut words = command.arguments().iter();
+    while let Some(word) = words.next() {
+        let text = word.fixed.as_str();
+        if !word.known && text.is_empty() || takes_code(text) {
+            return Some(Doubt::Asked(format!("what the {name} code on the command line does")));
+        }
+        match text {
+            "-m" if *name == "python" || *name == "pypy" => {
+                return Some(Doubt::Unread("what the Python module does".to_owned()));
+            }
+            "-" | "-s" => break,
+            "--version" | "-V" | "--help" | "-h" | "-v" if command.arguments().len() == 1 => return None,
+            _ if valued.contains(&text) => drop(words.next()),
+            _ if text.starts_with('-') => {}
+            _ => return Some(Doubt::Unread(format!("what the file `{text}` makes `{name}` do"))),
+        }
+    }
+    let source = if fed || command.input.is_some() { "that it is given" } else { "on its standard input" };
+    Some(Doubt::Asked(format!("what the {name} code {source} does")))
+}
+
+/// What looks like covering tracks or looking for a way out.
+fn hiding(name: &str, command: &Command) -> Option<&'static str> {
+    let any = |fits: &dyn Fn(&str) -> bool| command.arguments().iter().any(|word| fits(&word.fixed));
+    let setuid = |text: &str| {
+        let mode = text.trim_start_matches(['-', '/', '+']);
+        matches!(mode, "4000" | "2000" | "6000" | "u=s" | "u+s" | "g=s" | "g+s" | "u=s,g=s")
+    };
+    match name {
+        "find" if any(&setuid) => Some("why it looks for setuid programs"),
+        "chmod" if any(&|text| text.contains("+s") || text.len() == 4 && text.starts_with(['2', '4', '6'])) => {
+            Some("why it makes a program run as another user")
+        }
+        "history" if any(&|text| text.starts_with('-')) => Some("why it changes the shell's history"),
+        "set" if any(&|text| text == "history") => Some("why it changes the shell's history"),
+        "touch"
+            if command.has_option('t', "date")
+                || command.has_option('r', "reference")
+                || command.has_option('d', "") =>
+        {
+            Some("why it makes a file look older or newer")
+        }
+        "base" | "basenc" | "openssl" if command.has_option('d', "decode") || command.has_option('D', "") => {
+            Some("what the text is that it decodes")
+        }
+        "xxd" if command.has_option('r', "revert") => Some("what the text is that it decodes"),
+        "uudecode" | "b64decode" => Some("what the text is that it decodes"),
+        _ => None,
+    }
 }

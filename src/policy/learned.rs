@@ -42,7 +42,7 @@ impl Policy {
     /// The same files with these rules laid over them, and no others.
     #[must_use]
     pub fn with_learned(&self, rules: Vec<LearnedRule>) -> Self {
-        let spec = self.spec.clone();
+        let spec = &self.spec;
         let ids: Vec<u8> =
             rules.iter().flat_map(|rule| Digest::of(rule.rule.as_str().as_bytes()).as_bytes().to_vec()).collect();
         let digest = if rules.is_empty() {
@@ -50,8 +50,8 @@ impl Policy {
         } else {
             Digest::of(&[spec.digest.as_bytes().as_slice(), &ids].concat())
         };
-        let learned = Learned { rules, unasking: Self::new(unasking(&spec)), digest };
-        Self { spec, learned: Some(Arc::new(learned)) }
+        let learned = Learned { rules, unasking: Self::new(unasking(spec)), digest };
+        Self { learned: Some(Arc::new(learned)), ..self.clone() }
     }
 
     /// The rules that are laid over the files.

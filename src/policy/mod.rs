@@ -11,12 +11,17 @@
 //! the container is the wall and this only says what runs without asking. It never matches regular
 //! expressions over text.
 
+mod bounds;
 mod carry;
+mod commands;
+mod compound;
 mod environment;
 mod expand;
 mod facts;
 mod files;
+mod git;
 mod image;
+mod index;
 mod inline;
 mod judge;
 mod learned;
@@ -28,6 +33,7 @@ mod paths;
 mod pattern;
 #[expect(clippy::module_inception, reason = "the module's one value has its name")]
 mod policy;
+mod redirect;
 mod request;
 mod rights;
 mod sed;
@@ -36,6 +42,8 @@ mod tables;
 mod variables;
 mod walk;
 mod word;
+mod wrappers;
+mod written;
 
 pub use image::smallest_image;
 pub use judge::{Decision, Judged, Network};

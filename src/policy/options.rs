@@ -6,7 +6,15 @@ use super::facts::{Command, long_matches};
 use super::word::Word;
 
 /// Long options that execute, by program; abbreviations count.
-const LONG: [(&str, &[&str]); 15] = [
+const LONG: &[(&str, &[&str])] = &[
+    ("less", &["lesskey-src", "lesskey-content"]),
+    ("make", &["eval"]),
+    ("wget", &["use-askpass", "execute"]),
+    ("curl", &["config"]),
+    ("gcc", &["plugin"]),
+    ("jq", &["library-path"]),
+    ("ctags", &["options"]),
+    ("pip", &["build-option", "global-option"]),
     ("sort", &["compress-program"]),
     (
         "tar",
@@ -50,7 +58,9 @@ const LONG: [(&str, &[&str]); 15] = [
 ];
 
 /// Short options that execute, by program.
-const SHORT: [(&str, &str); 9] = [
+const SHORT: &[(&str, &str)] = &[
+    ("wget", "e"),
+    ("curl", "K"),
     ("tar", "IF"),
     ("git", ""),
     ("zip", ""),
@@ -83,7 +93,7 @@ pub(crate) fn executing(name: &str, command: &Command) -> Vec<Carried> {
         found.push(Carried::Unknown(format!("what `{name} -{letter}` runs")));
     }
     match name {
-        "git" => git(command, &mut found),
+        "git" => super::git::git(command, &mut found),
         "awk" | "gawk" | "mawk" | "nawk" => awk(command, &mut found),
         // The old style: `tar xIf ./program a.tar`.
         "tar"
@@ -95,7 +105,13 @@ pub(crate) fn executing(name: &str, command: &Command) -> Vec<Carried> {
             found.push(Carried::Unknown("what `tar` runs".to_owned()))
         }
         "sed" => sed(command, &mut found),
-        "sqlite3" if command.arguments().iter().any(|word| !word.known || word.fixed.trim_start().starts_with('.')) => {
+        "vim" | "vi" | "nvim" | "view" | "vimdiff" | "less" | "more" if editor(name, command) => {
+            found.push(Carried::Unknown(format!("what the commands given to `{name}` run")));
+        }
+        "gcc" | "g++" | "cc" | "clang" | "clang++" if has_word(command, "-wrapper") || plugin(command) => {
+            found.push(Carried::Unknown(format!("what the compiler's plugin given to `{name}` runs")));
+        }
+        "sqlite3" if command.arguments().iter().any(|word| !word.known || dot_command(&word.fixed)) => {
             found.push(Carried::Unknown("what dot-commands of `sqlite3` run".to_owned()));
         }
         "zip" if command.has_option('\0', "unzip-command") || has_word(command, "-TT") => {
@@ -106,197 +122,31 @@ pub(crate) fn executing(name: &str, command: &Command) -> Vec<Carried> {
     found
 }
 
-fn has_word(command: &Command, text: &str) -> bool {
+pub(super) fn has_word(command: &Command, text: &str) -> bool {
     command.arguments().iter().any(|word| word.fixed == text)
 }
 
-/// Settings of git that run nothing.
-fn harmless_setting(key: &str) -> bool {
-    let key = key.to_ascii_lowercase();
-    let key = key.split_once('=').map_or(key.as_str(), |(key, _)| key);
-    ["user.", "color.", "advice.", "log.", "author.", "committer.", "status.", "column."]
-        .iter()
-        .any(|p| key.starts_with(p))
-        || matches!(
-            key,
-            "init.defaultbranch"
-                | "core.quotepath"
-                | "core.autocrlf"
-                | "core.eol"
-                | "core.filemode"
-                | "core.ignorecase"
-                | "pull.rebase"
-                | "pull.ff"
-                | "push.default"
-                | "push.autosetupremote"
-                | "merge.conflictstyle"
-                | "commit.gpgsign"
-                | "tag.gpgsign"
-                | "diff.renames"
-                | "diff.algorithm"
-                | "rerere.enabled"
-                | "fetch.prune"
-                | "safe.directory"
-                | "gc.auto"
-        )
+/// Whether it is a command of sqlite3 that may do more than show.
+fn dot_command(text: &str) -> bool {
+    let harmless = [".tables", ".schema", ".headers", ".mode", ".databases", ".indexes", ".dump", ".width", ".help"];
+    let name = text.split_whitespace().next().unwrap_or_default();
+    name.starts_with('.') && !name.starts_with("./") && (text.contains(['\n', '|', ';']) || !harmless.contains(&name))
 }
 
-fn git(command: &Command, found: &mut Vec<Carried>) {
-    let mut unknown = |what: &str| found.push(Carried::Unknown(what.to_owned()));
-    let words = command.positionals();
-    let part = |index: usize| words.get(index).and_then(|word| word.pattern()).unwrap_or_default();
-    let subcommand = words.first().and_then(|word| word.text());
-    let first = words.first().copied();
-    let own: Vec<&Word> =
-        command.arguments().iter().take_while(|w| !first.is_some_and(|f| std::ptr::eq(*w, f))).collect();
-    for (option, setting) in own.iter().zip(own.iter().skip(1)) {
-        if option.fixed == "-c" && !(setting.known && harmless_setting(&setting.fixed)) {
-            unknown("what a setting given by `git -c` runs");
-        }
-    }
-    if command.arguments().iter().any(|word| word.fixed.starts_with("ext::") || word.fixed.starts_with("fd::")) {
-        unknown("what git runs for an `ext::` address");
-    }
-    let output = |word: &Word| word.fixed.strip_prefix("--output=").map(Word::of);
-    let outputs: Vec<Word> = command.arguments().iter().filter_map(output).collect();
-    match subcommand {
-        Some("config") => {
-            let key = words.iter().skip(1).find(|word| !word.known || word.fixed.contains('.'));
-            let reads = command.has_option('l', "list")
-                || ["get", "get-all", "get-regexp", "unset", "unset-all"]
-                    .iter()
-                    .any(|o| has_word(command, &format!("--{o}")))
-                || words.len() <= 2 && !command.has_option('e', "edit")
-                || matches!(part(1), "get" | "list");
-            if !reads && !key.is_some_and(|key| key.known && harmless_setting(&key.fixed)) {
-                unknown("what this setting of git runs later");
-            }
-        }
-        Some("bisect") if part(1) == "run" => {
-            let start = command.arguments().iter().position(|word| word.fixed == "run").map_or(0, |at| at + 1);
-            let rest: Vec<Word> = command.arguments().iter().skip(start).cloned().collect();
-            found.push(Carried::Command(rest));
-        }
-        Some("rebase") if command.has_option('x', "exec") => unknown("what `git rebase --exec` runs"),
-        Some("submodule") if part(1) == "foreach" => unknown("what `git submodule foreach` runs"),
-        Some("filter-branch" | "difftool" | "mergetool" | "instaweb" | "hook" | "maintenance" | "daemon" | "shell") => {
-            unknown("what this part of git runs");
-        }
-        Some("grep") if command.has_option('O', "open-files-in-pager") => unknown("what `git grep -O` runs"),
-        Some("clone") if command.has_option('u', "upload-pack") => {
-            unknown("what `git clone -u` runs");
-        }
-        Some(name) if !GIT.contains(&name) => unknown(&format!("what `git {name}` runs (an alias or an extension)")),
-        None if !words.is_empty() => unknown("which part of git runs"),
-        Some(_) | None => {}
-    }
-    found.extend(outputs.into_iter().map(Carried::Writes));
+fn plugin(command: &Command) -> bool {
+    command.arguments().iter().any(|word| word.fixed.starts_with("-fplugin") || word.fixed.starts_with("-B"))
 }
 
-const GIT: &[&str] = &[
-    "add",
-    "am",
-    "annotate",
-    "apply",
-    "archive",
-    "bisect",
-    "blame",
-    "branch",
-    "bundle",
-    "cat-file",
-    "check-attr",
-    "check-ignore",
-    "check-mailmap",
-    "checkout",
-    "checkout-index",
-    "cherry",
-    "cherry-pick",
-    "clean",
-    "clone",
-    "column",
-    "commit",
-    "commit-graph",
-    "commit-tree",
-    "config",
-    "count-objects",
-    "describe",
-    "diff",
-    "diff-files",
-    "diff-index",
-    "diff-tree",
-    "fast-export",
-    "fast-import",
-    "fetch",
-    "for-each-ref",
-    "format-patch",
-    "fsck",
-    "gc",
-    "grep",
-    "hash-object",
-    "help",
-    "index-pack",
-    "init",
-    "interpret-trailers",
-    "log",
-    "ls-files",
-    "ls-remote",
-    "ls-tree",
-    "merge",
-    "merge-base",
-    "merge-file",
-    "merge-tree",
-    "mktag",
-    "mktree",
-    "mv",
-    "name-rev",
-    "notes",
-    "pack-objects",
-    "pack-refs",
-    "prune",
-    "pull",
-    "push",
-    "range-diff",
-    "read-tree",
-    "rebase",
-    "reflog",
-    "remote",
-    "repack",
-    "replace",
-    "request-pull",
-    "rerere",
-    "reset",
-    "restore",
-    "rev-list",
-    "rev-parse",
-    "revert",
-    "rm",
-    "send-email",
-    "shortlog",
-    "show",
-    "show-branch",
-    "show-ref",
-    "sparse-checkout",
-    "stage",
-    "stash",
-    "status",
-    "stripspace",
-    "submodule",
-    "switch",
-    "symbolic-ref",
-    "tag",
-    "unpack-file",
-    "unpack-objects",
-    "update-index",
-    "update-ref",
-    "var",
-    "verify-commit",
-    "verify-pack",
-    "verify-tag",
-    "version",
-    "whatchanged",
-    "worktree",
-    "write-tree",
-];
+/// Whether an editor or pager is given commands of its own.
+fn editor(name: &str, command: &Command) -> bool {
+    let pager = matches!(name, "less" | "more");
+    command.arguments().iter().any(|word| {
+        let text = word.fixed.as_str();
+        let command = text.strip_prefix('+').is_some_and(|rest| !rest.chars().all(|c| c.is_ascii_digit()));
+        let option = ["-c", "-S", "-s", "-u", "-U", "-i", "-e", "--cmd"].iter().any(|option| text.starts_with(option));
+        command || option && !pager || pager && (text.starts_with("-k") || text.starts_with("--lesskey"))
+    })
+}
 
 fn awk(command: &Command, found: &mut Vec<Carried>) {
     let mut unknown = |what: &str| found.push(Carried::Unknown(what.to_owned()));
@@ -372,12 +222,22 @@ fn sed(command: &Command, found: &mut Vec<Carried>) {
 /// A double-quoted text with an `x` for each variable; `None` when commands or more stand in it.
 fn blanked(raw: &str) -> Option<String> {
     let inner = raw.strip_prefix('"')?.strip_suffix('"')?;
-    if inner.contains("$(") || inner.contains(['`', '"', '\\']) {
+    if inner.contains(['`', '"', '\\']) {
         return None;
     }
     let mut parts = inner.split('$');
     let mut text = parts.next()?.to_owned();
     for part in parts {
+        if let Some(command) = part.strip_prefix('(') {
+            // What it runs is judged on its own.
+            let (inside, rest) = command.split_once(')')?;
+            if inside.contains(['(', '$']) {
+                return None;
+            }
+            text.push('x');
+            text.push_str(rest);
+            continue;
+        }
         let (name, rest) = match part.strip_prefix('{') {
             Some(braced) => braced.split_once('}')?,
             None => {

@@ -4,6 +4,23 @@ use super::facts::Command;
 
 /// Programs that reach the network, all or (with words) some of their commands.
 const OUTGOING: &[(&str, &[&str])] = &[
+    ("code", &["tunnel", "serve-web"]),
+    ("docker", &["pull", "push", "login", "search"]),
+    ("podman", &["pull", "push", "login", "search"]),
+    ("terraform", &["init", "apply", "destroy", "plan", "import", "refresh"]),
+    ("kubectl", &[]),
+    ("helm", &[]),
+    ("opam", &["install", "update", "upgrade"]),
+    ("cabal", &["install", "update"]),
+    ("stack", &["install", "update", "setup"]),
+    ("bun", &["install", "add", "i", "update", "x", "create", "publish"]),
+    ("deno", &["install", "add", "upgrade", "publish"]),
+    ("poetry", &["install", "add", "update", "publish"]),
+    ("pipenv", &["install", "update", "sync"]),
+    ("nix", &["run", "shell", "build", "develop", "profile", "flake", "copy"]),
+    ("nix-env", &[]),
+    ("nix-shell", &[]),
+    ("dotnet", &["add", "restore", "nuget", "tool"]),
     ("curl", &[]),
     ("wget", &[]),
     ("wget2", &[]),
@@ -118,6 +135,7 @@ pub(crate) fn is_outgoing(command: &Command) -> bool {
                     matches!(word.fixed.as_str(), "pip" | "http.server" | "ensurepip" | "venv" | "smtpd" | "ftplib")
                 })
         }
+        _ if super::tables::OUTGOING.contains(name) => true,
         _ => OUTGOING.iter().any(|(program, commands)| {
             *program == name
                 && (commands.is_empty()

@@ -1,10 +1,14 @@
-//! A script with its facts, made once. Owns the thread on which the parser runs: 64 MiB of stack,
-//! and a panic of the parser is an unknown, not a crash.
+//! A script with its facts, made once. Owns where the parser runs: what is small on the caller's stack,
+//! all else on a thread with 64 MiB. A panic of the parser is an unknown, not a crash.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc;
+use std::time::Duration;
 
 use crate::domain::script::{BadScript, Script};
 
+use super::bounds;
 use super::facts::{Command, Facts};
 use super::walk;
 
@@ -19,8 +23,39 @@ pub struct Parsed {
     programs: Vec<String>,
 }
 
+/// How long the parser may take, which its bounds make it never need.
+const PARSE_MAX: Duration = Duration::from_secs(2);
+/// Most parsers that may have passed it, for good: a thread cannot be stopped.
+const RUNAWAYS_MAX: usize = 2;
+
+/// The facts of `script`: on the caller's stack where that is proven to do, else on a thread of its own.
+fn read(script: &Script) -> Facts {
+    static RUNAWAYS: AtomicUsize = AtomicUsize::new(0);
+    let facts = |text: &str| {
+        catch_unwind(AssertUnwindSafe(|| walk::facts(text)))
+            .unwrap_or_else(|_| Facts::unknown("what this script does: it cannot be parsed"))
+    };
+    if bounds::is_small(script.as_str()) {
+        return facts(script.as_str());
+    }
+    if RUNAWAYS.load(Ordering::Relaxed) >= RUNAWAYS_MAX {
+        return Facts::unknown("what this script does: others took too long to parse");
+    }
+    let (text, (done, result)) = (script.clone(), mpsc::channel());
+    let thread = std::thread::Builder::new().name("parse".to_owned()).stack_size(STACK_BYTES);
+    let started = thread.spawn(move || drop(done.send(facts(text.as_str()))));
+    match started.map(|_| result.recv_timeout(PARSE_MAX)) {
+        Ok(Ok(facts)) => facts,
+        Ok(Err(_)) => {
+            RUNAWAYS.fetch_add(1, Ordering::Relaxed);
+            Facts::unknown("what this script does: it takes too long to parse")
+        }
+        Err(_) => Facts::unknown("what this script does: no thread could be had to parse it"),
+    }
+}
+
 impl Parsed {
-    /// Parses `script` on a thread of its own.
+    /// Parses `script`.
     ///
     /// # Errors
     /// [`BadScript`] when the script is nested too deeply. What cannot be parsed is no error: the
@@ -28,14 +63,7 @@ impl Parsed {
     pub fn new(script: Script) -> Result<Self, BadScript> {
         // The guards again, for a script that was made before they were known.
         let script = Script::new(script.into())?;
-        let text = script.as_str();
-        let read = || catch_unwind(AssertUnwindSafe(|| walk::facts(text))).ok();
-        let facts = std::thread::scope(|scope| {
-            let thread = std::thread::Builder::new().name("parse".to_owned()).stack_size(STACK_BYTES);
-            thread.spawn_scoped(scope, read).ok().and_then(|thread| thread.join().ok()).flatten()
-        });
-        let facts = facts
-            .unwrap_or_else(|| Facts { unknowns: vec!["the script cannot be parsed".to_owned()], ..Facts::default() });
+        let facts = bounds::tangled(script.as_str()).map_or_else(|| read(&script), Facts::unknown);
         let mut programs: Vec<String> = Vec::new();
         for name in facts.commands.iter().filter_map(Command::program) {
             if !programs.iter().any(|known| known == name) {

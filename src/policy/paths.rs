@@ -1,6 +1,7 @@
 //! Path words against the policy's allowed and denied paths. Purely lexical: the mounts of a run
 //! enforce the same rules on what paths really are.
 
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Component, Path, PathBuf};
 
 use super::word::Word;
@@ -19,10 +20,10 @@ pub(crate) enum Place {
 }
 
 /// Where a person's scripts may go.
-#[derive(Debug)]
-pub(crate) struct Area<'a> {
+#[derive(Debug, Clone)]
+pub(crate) struct Area {
     /// `$HOME` of the run.
-    pub(crate) home: &'a Path,
+    pub(crate) home: PathBuf,
     /// Roots that are mounted.
     pub(crate) roots: Vec<PathBuf>,
     /// Denied ones; those below the installing home count below `home` too.
@@ -57,21 +58,65 @@ const IMAGE: [&str; 14] = [
     "/etc",
 ];
 
-impl Area<'_> {
+/// What stands at the root of systems like ours, or is often put there.
+const ROOTS: [&str; 26] = [
+    "bin",
+    "boot",
+    "data",
+    "dev",
+    "etc",
+    "home",
+    "host",
+    "lib",
+    "lib32",
+    "lib64",
+    "media",
+    "mnt",
+    "opt",
+    "private",
+    "proc",
+    "root",
+    "run",
+    "sbin",
+    "srv",
+    "sys",
+    "tmp",
+    "Users",
+    "usr",
+    "var",
+    "workspace",
+    "volume",
+];
+
+impl Area {
+    /// Whether `word` begins as a path of a system does; `/org/kde` does not.
+    pub(crate) fn is_rooted(&self, word: &Word) -> bool {
+        let Some(rest) = word.fixed.strip_prefix('/') else { return true };
+        let first = rest.split('/').next().unwrap_or_default();
+        let below_root = |path: &PathBuf| path.strip_prefix("/").is_ok_and(|rest| rest.starts_with(first));
+        if rest.is_empty() || first.is_empty() {
+            return false;
+        }
+        !word.known || ROOTS.contains(&first) || self.roots.iter().chain(&self.denied).any(below_root)
+    }
+
     /// Where the path `word` points; `writes` when it is written there.
     pub(crate) fn place(&self, word: &Word, writes: bool) -> Place {
         let text = word.fixed.as_str();
+        if writes && !word.known && word.raw.contains("/..") {
+            return Place::PerhapsOutside(word.raw.clone());
+        }
         // The known part before a glob.
         let fixed = if word.glob { text.split(['*', '?', '[']).next().unwrap_or_default() } else { text };
         let complete = word.known && !word.glob;
         let absolute = match fixed.strip_prefix('~') {
-            Some("") => Some(self.home.to_path_buf()),
+            Some("") => Some(self.home.clone()),
             Some(rest) if rest.starts_with('/') => Some(normal(&self.home.join(rest.trim_start_matches('/')))),
             _ if fixed.starts_with('/') => Some(normal(Path::new(fixed))),
             _ => None,
         };
         let Some(path) = absolute else { return self.relative(fixed) };
-        if let Some(denied) = self.denied.iter().find(|denied| path.starts_with(denied)) {
+        if let Some(denied) = self.denied.iter().find(|denied| is_within(&path, denied)) {
             return Place::Denied(denied.clone());
         }
         if self.fits(&path, writes) {
@@ -86,16 +131,19 @@ impl Area<'_> {
     }
 
     fn fits(&self, path: &Path, writes: bool) -> bool {
-        let own = DEVICES.iter().any(|device| path.starts_with(device))
+        let own = DEVICES.iter().any(|device| is_within(path, Path::new(device)))
             || path.starts_with("/tmp")
             || path.starts_with("/proc/self") && !writes
-            || (!writes && IMAGE.iter().any(|image| path.starts_with(image)));
-        own || self.roots.iter().any(|root| path.starts_with(root))
+            || (!writes && IMAGE.iter().any(|image| is_within(path, Path::new(image))));
+        own || self.roots.iter().any(|root| is_within(path, root))
     }
 
     /// A relative path: the working directory is not known, but `.ssh/id` and `../../../etc/x` are
     /// what they look like.
     fn relative(&self, text: &str) -> Place {
+        if text.is_empty() {
+            return Place::Fine;
+        }
         let mut rest = text;
         while let Some(shorter) = rest.strip_prefix("../").or_else(|| rest.strip_prefix("./")) {
             rest = shorter;
@@ -103,12 +151,18 @@ impl Area<'_> {
         let up = text.starts_with("../") || text.starts_with("./../");
         let guesses = [Some(self.home.join(rest)), up.then(|| Path::new("/").join(rest))];
         for guess in guesses.into_iter().flatten().map(|path| normal(&path)) {
-            if let Some(denied) = self.denied.iter().find(|denied| guess.starts_with(denied)) {
+            if let Some(denied) = self.denied.iter().find(|denied| is_within(&guess, denied)) {
                 return Place::Denied(denied.clone());
             }
         }
         Place::Fine
     }
+}
+
+/// As `Path::starts_with`, for paths that are [`normal`] already: the bytes tell.
+fn is_within(path: &Path, root: &Path) -> bool {
+    let rest = path.as_os_str().as_bytes().strip_prefix(root.as_os_str().as_bytes());
+    rest.is_some_and(|rest| rest.first().is_none_or(|byte| *byte == b'/') || root == Path::new("/"))
 }
 
 /// `path` without `.`, `..` and doubled slashes, by its text alone.

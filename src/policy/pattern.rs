@@ -82,6 +82,11 @@ impl Pattern {
         self.stages.len() > 1
     }
 
+    /// Whether it names flags.
+    pub(crate) fn has_flags(&self) -> bool {
+        self.stages.iter().any(|stage| !stage.short.is_empty() || !stage.long.is_empty())
+    }
+
     /// The program that it names first.
     pub(crate) fn program(&self) -> &str {
         self.stages.first().map_or("", |stage| stage.program.as_str())
@@ -109,7 +114,8 @@ impl Pattern {
             facts.feeds.iter().any(|feed| {
                 let of = |range: &std::ops::Range<usize>| facts.commands.get(range.clone()).unwrap_or_default();
                 of(&feed.from).iter().any(|command| first.matches(command, Manner::Wide) == Match::Yes)
-                    && of(&feed.to).iter().any(|command| second.consumes(command))
+                    && (feed.runs && is_shell(&second.program)
+                        || of(&feed.to).iter().any(|command| second.consumes(command)))
             })
         };
         if pairs.into_iter().all(fed) { Match::Yes } else { Match::No }

@@ -1,6 +1,7 @@
 //! The policy as one value: people, rules, paths, limits. Made from a checked [`Spec`]; answers
 //! questions, reads nothing.
 
+use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -11,6 +12,7 @@ use crate::domain::plan::{Access, Mount, Review};
 use crate::domain::principal::{Principal, Trust};
 use crate::domain::record::Verdict;
 
+use super::index::Index;
 use super::learned::Learned;
 use super::paths::Area;
 use super::pattern::Pattern;
@@ -98,12 +100,19 @@ pub struct Policy {
     pub(crate) spec: Spec,
     /// What is laid over the files.
     pub(super) learned: Option<Arc<Learned>>,
+    /// Which of `spec.allow` and `spec.others` may fit a program.
+    pub(super) index: Index,
+    /// Where each of `spec.people` may go.
+    pub(super) areas: Vec<Area>,
 }
 
 impl Policy {
     /// The policy that `spec` describes.
     pub fn new(spec: Spec) -> Self {
-        Self { spec, learned: None }
+        let index = Index::of(&spec);
+        let mut policy = Self { spec, learned: None, index, areas: Vec::new() };
+        policy.areas = policy.spec.people.iter().map(|person| policy.area_of(&person.principal)).collect();
+        policy
     }
 
     /// Of the three files' bytes, the prices and the built-in tables, and of learned rules if there are any.
@@ -209,7 +218,17 @@ impl Policy {
         self.spec.people.iter().find(|person| person.principal.person == *id)
     }
 
-    pub(crate) fn area<'a>(&self, principal: &Principal, home: &'a Path) -> Area<'a> {
+    /// Where the scripts of `principal` may go.
+    pub(crate) fn area(&self, principal: &Principal) -> Cow<'_, Area> {
+        let known = self.spec.people.iter().position(|person| person.principal == *principal);
+        match known.and_then(|at| self.areas.get(at)) {
+            Some(area) => Cow::Borrowed(area),
+            None => Cow::Owned(self.area_of(principal)),
+        }
+    }
+
+    fn area_of(&self, principal: &Principal) -> Area {
+        let home = self.home(&principal.person);
         let narrowed = self.person(&principal.person).map(|person| person.denied.as_slice()).unwrap_or_default();
         let listed = self.spec.denied.iter().chain(narrowed);
         let mut denied: Vec<PathBuf> = listed.cloned().collect();

@@ -63,8 +63,7 @@ impl Policy {
 
     /// Decides about `request` for `principal`. The network is off, and the image the smallest.
     pub fn judge_file(&self, principal: &Principal, request: &FileRequest) -> Decision {
-        let home = self.home(&principal.person);
-        let area = self.area(principal, &home);
+        let area = self.area(principal);
         let path = request.path().as_str();
         let mut draft = Draft::new(self, principal);
         draft.rights(&[FILES, request.tool()]);

@@ -1,304 +1,55 @@
 //! What is known about programs and variables without any file: the basics, what destroys systems,
 //! what changes files. Part of the policy's digest.
 
+use std::collections::HashSet;
+use std::sync::LazyLock;
+
 use super::facts::Command;
 
 /// Changes whenever these tables change a decision.
-pub(crate) const VERSION: &str = "castoff tables 1";
+pub(crate) const VERSION: &str = "castoff tables 2";
 
-/// Builtins without effects of their own.
-pub(crate) const BUILTINS: &[&str] = &[
-    "cd",
-    "echo",
-    "printf",
-    "test",
-    "[",
-    "true",
-    "false",
-    ":",
-    "pwd",
-    "export",
-    "local",
-    "set",
-    "shift",
-    "read",
-    "return",
-    "exit",
-    "declare",
-    "typeset",
-    "readonly",
-    "unset",
-    "let",
-    "wait",
-    "break",
-    "continue",
-    "umask",
-    "type",
-    "times",
-    "getopts",
-    "jobs",
-    "bg",
-    "fg",
-    "disown",
-    "dirs",
-    "pushd",
-    "popd",
-    "shopt",
-    "hash",
-    "mapfile",
-    "readarray",
-    "ulimit",
-    "help",
-    "caller",
-    "eval",
-    "exec",
-    "source",
-    ".",
-    "trap",
-    "alias",
-    "unalias",
-    "enable",
-    "command",
-    "builtin",
-    "logout",
-    "history",
-    "suspend",
-];
+/// Names of programs.
+#[derive(Debug)]
+pub(crate) struct Names(LazyLock<HashSet<&'static str>>);
 
+/// Names separated by white space; `#` starts a comment.
+macro_rules! names {
+    ($file:literal) => {
+        Names::new(std::sync::LazyLock::new(|| {
+            let lines = include_str!($file).lines().map(|line| line.split('#').next().unwrap_or_default());
+            lines.flat_map(str::split_whitespace).collect()
+        }))
+    };
+}
+pub(super) use names;
+
+impl Names {
+    /// The names of a table.
+    pub(super) const fn new(names: LazyLock<HashSet<&'static str>>) -> Self {
+        Self(names)
+    }
+
+    /// Whether `name` is among them.
+    pub(crate) fn contains(&self, name: &str) -> bool {
+        self.0.contains(name)
+    }
+}
+
+/// Builtins of the shell that need no entry.
+pub(crate) static BUILTINS: Names = names!("tables/builtins.txt");
 /// Programs that may run when there is no list.
-pub(crate) const BASICS: &[&str] = &[
-    "arch",
-    "awk",
-    "b2sum",
-    "base32",
-    "base64",
-    "basename",
-    "basenc",
-    "bc",
-    "bunzip2",
-    "bzcat",
-    "bzip2",
-    "cal",
-    "cat",
-    "chmod",
-    "cksum",
-    "clear",
-    "cmp",
-    "col",
-    "column",
-    "comm",
-    "cp",
-    "csplit",
-    "curl",
-    "cut",
-    "date",
-    "dd",
-    "diff",
-    "diff3",
-    "dir",
-    "dircolors",
-    "dirname",
-    "dos2unix",
-    "du",
-    "egrep",
-    "env",
-    "envsubst",
-    "expand",
-    "expr",
-    "factor",
-    "fd",
-    "fgrep",
-    "file",
-    "find",
-    "fmt",
-    "fold",
-    "gawk",
-    "getopt",
-    "git",
-    "grep",
-    "groups",
-    "gunzip",
-    "gzip",
-    "head",
-    "hexdump",
-    "iconv",
-    "id",
-    "install",
-    "join",
-    "jq",
-    "less",
-    "link",
-    "ln",
-    "locale",
-    "look",
-    "ls",
-    "lzcat",
-    "lzma",
-    "mawk",
-    "md5sum",
-    "mkdir",
-    "mkfifo",
-    "mktemp",
-    "more",
-    "mv",
-    "nawk",
-    "nl",
-    "node",
-    "npm",
-    "npx",
-    "nproc",
-    "numfmt",
-    "od",
-    "openssl",
-    "paste",
-    "patch",
-    "pathchk",
-    "pip",
-    "pip3",
-    "pr",
-    "printenv",
-    "ps",
-    "ptx",
-    "python",
-    "python3",
-    "readlink",
-    "realpath",
-    "rev",
-    "rg",
-    "rm",
-    "rmdir",
-    "rsync",
-    "scp",
-    "sdiff",
-    "sed",
-    "seq",
-    "sftp",
-    "sha1sum",
-    "sha224sum",
-    "sha256sum",
-    "sha384sum",
-    "sha512sum",
-    "shasum",
-    "shellcheck",
-    "shuf",
-    "sleep",
-    "sort",
-    "split",
-    "sqlite3",
-    "ssh",
-    "stat",
-    "strings",
-    "sum",
-    "tac",
-    "tail",
-    "tar",
-    "tee",
-    "touch",
-    "tput",
-    "tr",
-    "tree",
-    "truncate",
-    "tsort",
-    "uname",
-    "unexpand",
-    "uniq",
-    "unlink",
-    "unxz",
-    "unzip",
-    "uptime",
-    "vdir",
-    "wc",
-    "wget",
-    "which",
-    "whoami",
-    "xmllint",
-    "xxd",
-    "xz",
-    "xzcat",
-    "yes",
-    "yq",
-    "zcat",
-    "zgrep",
-    "zip",
-    "zipinfo",
-    "zstd",
-    "zstdcat",
-    "fmt",
-    "dig",
-    "nslookup",
-    "host",
-    "ping",
-    "nc",
-    "tsc",
-    "jshell",
-    "time",
-    "timeout",
-    "nice",
-    "nohup",
-    "stdbuf",
-    "xargs",
-    "watch",
-];
-
-/// System programs that are refused unless a list names them.
-pub(crate) const DESTRUCTIVE: &[&str] = &[
-    "sudo",
-    "su",
-    "doas",
-    "mkfs",
-    "shutdown",
-    "reboot",
-    "poweroff",
-    "halt",
-    "init",
-    "telinit",
-    "systemctl",
-    "service",
-    "mount",
-    "umount",
-    "chroot",
-    "docker",
-    "podman",
-    "kubectl",
-    "nsenter",
-    "unshare",
-    "insmod",
-    "rmmod",
-    "modprobe",
-    "fdisk",
-    "sfdisk",
-    "cfdisk",
-    "parted",
-    "wipefs",
-    "shred",
-    "mkswap",
-    "swapon",
-    "swapoff",
-    "losetup",
-    "blkdiscard",
-    "iptables",
-    "nft",
-    "ip",
-    "ifconfig",
-    "passwd",
-    "chpasswd",
-    "useradd",
-    "userdel",
-    "usermod",
-    "groupadd",
-    "visudo",
-    "crontab",
-    "at",
-    "sysctl",
-    "kexec",
-    "setcap",
-    "chattr",
-    "debugfs",
-    "pivot_root",
-    "switch_root",
-    "ctr",
-    "nerdctl",
-];
+pub(crate) static BASICS: Names = names!("tables/basics.txt");
+/// System programs that are refused unless a list names them; they have the effect `system`.
+pub(crate) static DESTRUCTIVE: Names = names!("tables/destructive.txt");
+/// More programs that are about the machine rather than files: they have the effect `system`.
+pub(crate) static SYSTEM: Names = names!("tables/system.txt");
+/// Programs that build other programs.
+pub(crate) static BUILDERS: Names = names!("tables/builders.txt");
+/// Parts of git that come with it; any other is an alias or an extension.
+pub(crate) static GIT: Names = names!("tables/git.txt");
+/// Programs that reach the network whatever they are told.
+pub(crate) static OUTGOING: Names = names!("tables/outgoing.txt");
 
 /// What a command does to files, as effects of the policy's `require_approval`.
 pub(crate) fn effects(command: &Command) -> Vec<&'static str> {
@@ -306,11 +57,27 @@ pub(crate) fn effects(command: &Command) -> Vec<&'static str> {
     let first = words.first().map_or("", |word| word.fixed.as_str());
     let has = |text: &str| command.arguments().iter().any(|word| word.fixed == text);
     let recursive = command.has_option('r', "recursive") || command.has_option('R', "recursive");
+    let discards = |word: &str| matches!(word, "--hard" | "--merge" | "--keep");
+    let second = words.get(1).map_or("", |word| word.fixed.as_str());
     match command.name().unwrap_or_default() {
+        name if SYSTEM.contains(name) || DESTRUCTIVE.contains(name) && name != "shred" => vec!["system"],
+        "shred" => vec!["bulk", "delete"],
+        "git" if first == "reset" && command.arguments().iter().any(|word| discards(&word.fixed)) => {
+            vec!["bulk", "overwrite"]
+        }
+        "git" if matches!(first, "clean" | "filter-branch" | "filter-repo" | "prune") => vec!["bulk", "delete"],
+        "git" if first == "stash" && matches!(second, "drop" | "clear") => vec!["bulk", "delete"],
+        "git" if first == "reflog" && matches!(second, "expire" | "delete") => vec!["bulk", "delete"],
+        "git" if first == "branch" && (command.has_option('D', "") || command.has_option('d', "delete")) => {
+            vec!["bulk", "delete"]
+        }
+        "git" if first == "checkout" && (has("--") || command.has_option('f', "force")) => {
+            vec!["bulk", "overwrite"]
+        }
         "rm" if recursive => vec!["bulk", "delete"],
-        "rm" | "rmdir" | "unlink" | "shred" | "rimraf" => vec!["delete"],
+        "rm" | "rmdir" | "unlink" | "rimraf" => vec!["delete"],
         "find" if has("-delete") => vec!["bulk", "delete"],
-        "git" if matches!(first, "clean" | "rm") => vec!["delete"],
+        "git" if first == "rm" => vec!["delete"],
         "git" if matches!(first, "checkout" | "restore" | "reset" | "stash") => vec!["overwrite"],
         "rsync" if command.arguments().iter().any(|word| word.fixed.starts_with("--del")) => vec!["bulk", "delete"],
         "chmod" | "chown" | "chgrp" if recursive => vec!["bulk"],

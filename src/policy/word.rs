@@ -43,6 +43,9 @@ impl Word {
 
     /// The words that `raw` expands to by braces, each as far as it is known.
     pub(crate) fn read(raw: &str, options: &ParserOptions) -> Vec<Self> {
+        if raw.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_./:,+@%=^".contains(&byte)) {
+            return vec![Self::of(raw)];
+        }
         let mut expanded = vec![String::new()];
         if !expand_braces(raw, &mut expanded) {
             return vec![Self::unknown(raw)];

@@ -1,0 +1,225 @@
+//! The part of the decision that is about commands: the lists, builtins, what reaches the network, and
+//! what a script as a whole does.
+
+use crate::domain::plan::Review;
+use crate::domain::record::Verdict;
+
+use super::facts::{Command, Facts, Unknown};
+use super::judge::{Draft, Network};
+use super::pattern::{Manner, Match};
+use super::policy::{Approval, Rule};
+use super::word::Word;
+use super::{environment, outgoing, tables};
+
+impl<'a> Draft<'a> {
+    pub(super) fn command(&mut self, at: usize, command: &Command, facts: &Facts) {
+        let Some(program) = command.program() else { return };
+        let builtin = tables::BUILTINS.contains(program);
+        self.refused_or_asked(command);
+        if facts.functions.iter().any(|function| function == program) {
+            if builtin || tables::BASICS.contains(program) || super::image::has(program) {
+                self.cannot_tell(&format!("function `{program}` stands in for the command of that name"));
+            }
+            return;
+        }
+        for effect in tables::effects(command) {
+            self.effect(effect);
+        }
+        if builtin {
+            return self.builtin(program, command);
+        }
+        if command.carrier {
+            return;
+        }
+        let Some(rules) = self.allowing(command) else { return self.unlisted(at, command, facts) };
+        if program.contains('/') && command.installed_name().is_none() {
+            self.unread(&format!("what the file `{program}` does"));
+        }
+        self.permitted(command, program, &rules);
+    }
+
+    fn permitted(&mut self, command: &Command, program: &str, rules: &[&Rule]) {
+        self.outgoing(command, program, rules);
+        for rule in rules {
+            if rule.approval == Some(Approval::Always) {
+                let why = rule.why.clone().unwrap_or_else(|| format!("`{program}` asks each time"));
+                self.add(Verdict::Ask, &rule.label, why);
+            }
+            self.review = self.review.max(rule.review.unwrap_or(Review::Never));
+        }
+    }
+
+    /// Whether a rule names this code or option itself and never asks.
+    pub(super) fn granted(&self, command: &Command) -> bool {
+        let rules = self.allowing(command).unwrap_or_default();
+        rules.iter().any(|rule| rule.approval == Some(Approval::Never) && rule.pattern.has_flags())
+    }
+
+    /// A program that no rule names: one of a virtual environment or of `node_modules` stands for
+    /// itself, and what this very script builds is its own code.
+    fn unlisted(&mut self, at: usize, command: &Command, facts: &Facts) {
+        let Some(program) = command.program() else { return };
+        let shipped = [".venv/bin/", "venv/bin/", "env/bin/", "node_modules/.bin/"];
+        let above = program.split('/').any(|part| part == "..");
+        if let Some((_, name)) = program
+            .rsplit_once("/")
+            .filter(|(place, _)| !above && shipped.iter().any(|dir| place.ends_with(dir.trim_end_matches('/'))))
+        {
+            let mut own = command.clone();
+            own.words.splice(..1, [Word::of(name)]);
+            if let Some(rules) = self.allowing(&own) {
+                self.unread(&format!("what the file `{program}` does"));
+                return self.permitted(&own, name, &rules);
+            }
+        }
+        let builds = |earlier: &Command| earlier.name().is_some_and(|name| tables::BUILDERS.contains(name));
+        let relative = program.contains('/') && !program.starts_with(['/', '~']) || program.starts_with("/tmp/");
+        if relative && !above && facts.commands.iter().take(at).any(builds) {
+            return self.unread(&format!("what `{program}` does, which this script builds"));
+        }
+        self.not_on_the_list(command, program);
+    }
+
+    /// Rules that permit the command, none for one of the basics; `None` when nothing permits it.
+    fn allowing(&self, command: &Command) -> Option<Vec<&'a Rule>> {
+        let Some(rules) = &self.policy.spec.allow else {
+            let basic = command.installed_name().is_some_and(|name| tables::BASICS.contains(name));
+            return basic.then(Vec::new);
+        };
+        let fits = |rule: &&Rule| rule.pattern.matches(command, Manner::Strict) == Match::Yes;
+        let rules: Vec<&Rule> = self.policy.index.allow(command).filter_map(|at| rules.get(at)).filter(fits).collect();
+        (!rules.is_empty()).then_some(rules)
+    }
+
+    fn refused_or_asked(&mut self, command: &Command) {
+        let policy = self.policy;
+        for (verdict, rule) in policy.index.others(command).filter_map(|at| policy.spec.others.get(at)) {
+            match rule.pattern.matches(command, Manner::Wide) {
+                Match::No => {}
+                Match::Maybe => {
+                    self.cannot_tell(&format!("whether this is `{}`, since words are not known", rule.pattern.text()))
+                }
+                Match::Yes => {
+                    let text = rule.why.clone().unwrap_or_else(|| match verdict {
+                        Verdict::Deny => format!("`{}` is refused", rule.pattern.text()),
+                        Verdict::Ask | Verdict::Allow => format!("`{}` asks first", rule.pattern.text()),
+                    });
+                    self.add(*verdict, &rule.label, text);
+                    self.suggest(rule.pattern.program());
+                }
+            }
+        }
+        let name = command.name().unwrap_or_default();
+        if !policy.index.names(name) && (tables::DESTRUCTIVE.contains(name) || name.starts_with("mkfs.")) {
+            self.add(Verdict::Deny, "built in", format!("`{name}` changes the system, not files"));
+            self.suggest(name);
+        }
+    }
+
+    fn suggest(&mut self, name: &str) {
+        if self.suggestion.is_none() {
+            self.suggestion = tables::suggestion(name).map(str::to_owned);
+        }
+    }
+
+    fn not_on_the_list(&mut self, command: &Command, program: &str) {
+        let names: Vec<String> = match &self.policy.spec.allow {
+            None => return self.not_basic(command, program),
+            Some(rules) => rules.iter().take(21).map(|rule| format!("`{}`", rule.pattern.text())).collect(),
+        };
+        let more = if names.len() > 20 { ", …" } else { "" };
+        let list: Vec<String> = names.into_iter().take(20).collect();
+        self.add(
+            Verdict::Deny,
+            "not on the list",
+            format!("`{program}` is not on the list, which has {}{more}", list.join(", ")),
+        );
+        self.suggest(program);
+    }
+
+    fn not_basic(&mut self, command: &Command, program: &str) {
+        let path = command.installed_name().is_none();
+        let what = if path { "is a file, not an installed program" } else { "is not among the basic tools" };
+        self.add(
+            Verdict::Deny,
+            "not on the list",
+            format!(
+                "`{program}` {what}, which are the list as long as tools.yaml has no `exec: allow:` (coreutils, text tools, git, \
+                 python3, node, npm, jq, rg …)"
+            ),
+        );
+        self.suggest(program);
+    }
+
+    fn builtin(&mut self, program: &str, command: &Command) {
+        let sets =
+            matches!(program, "read" | "printf" | "mapfile" | "readarray" | "getopts" | "declare" | "local" | "export");
+        let named = |word: &Word| environment::executes(&word.fixed, None);
+        let subscript =
+            |word: &Word| word.fixed.contains('[') && (word.fixed.contains("$(") || word.fixed.contains('`'));
+        let evaluates = sets || matches!(program, "test" | "[" | "unset" | "let" | "wait" | "typeset" | "readonly");
+        let calls_back = matches!(program, "mapfile" | "readarray") && command.has_option('C', "");
+        if evaluates && command.arguments().iter().any(subscript) || calls_back {
+            self.cannot_tell(&format!("what `{program}` evaluates"));
+        }
+        if sets && command.arguments().iter().any(named) {
+            self.cannot_tell(&format!("what `{program}` puts into a variable that others obey"));
+        }
+    }
+
+    fn outgoing(&mut self, command: &Command, program: &str, rules: &[&Rule]) {
+        if !outgoing::is_outgoing(command) {
+            return;
+        }
+        self.effect("network");
+        let hosts: Vec<String> = rules.iter().filter_map(|rule| rule.network.clone()).flatten().collect();
+        if hosts.is_empty() {
+            self.network = Network::Ask;
+            self.add(
+                Verdict::Ask,
+                "outgoing",
+                format!("`{program}` reaches the network, and no rule grants its hosts"),
+            );
+            return;
+        }
+        match &mut self.network {
+            Network::Off => self.network = Network::Hosts(hosts),
+            Network::Hosts(known) => known.extend(hosts),
+            Network::Ask => {}
+        }
+    }
+
+    pub(super) fn whole(&mut self, facts: &Facts) {
+        for Unknown { what, span } in &facts.unknowns {
+            self.span.clone_from(span);
+            self.cannot_tell(what);
+        }
+        for Unknown { what, span } in &facts.unread {
+            self.span.clone_from(span);
+            self.unread(what);
+        }
+        for assignment in &facts.assignments {
+            self.span.clone_from(&assignment.span);
+            let value = assignment.value.as_deref().unwrap_or_default();
+            if value.contains("[$(") || value.contains("[`") {
+                self.cannot_tell(&format!("what `{}` runs as a subscript", assignment.name));
+            }
+            if environment::executes(&assignment.name, assignment.value.as_deref()) {
+                self.cannot_tell(&format!("what setting `{}` makes other programs do", assignment.name));
+            } else if assignment.exported && !environment::is_harmless(&assignment.name) {
+                self.unread(&format!("what programs make of the variable `{}`", assignment.name));
+            }
+        }
+        self.span = None;
+        let policy = self.policy;
+        for (verdict, rule) in policy.index.pipelines.iter().filter_map(|at| policy.spec.others.get(*at)) {
+            if rule.pattern.matches_any(facts) == Match::Yes {
+                let text = rule
+                    .why
+                    .clone()
+                    .unwrap_or_else(|| format!("`{}`, also through a substitution", rule.pattern.text()));
+                self.add(*verdict, &rule.label, text);
+            }
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! Loops, conditions, groups and tests. A part of `walk`.
+
+use brush_parser::ast::{CompoundCommand, ExtendedTestExpr, SourceLocation as _};
+
+use super::walk::{Walk, excerpt};
+
+impl Walk {
+    pub(super) fn test(&mut self, test: &ExtendedTestExpr) {
+        match test {
+            ExtendedTestExpr::And(left, right) | ExtendedTestExpr::Or(left, right) => {
+                self.test(left);
+                self.test(right);
+            }
+            ExtendedTestExpr::Not(inner) | ExtendedTestExpr::Parenthesized(inner) => self.test(inner),
+            ExtendedTestExpr::UnaryTest(_, word) => self.tested(&word.value),
+            ExtendedTestExpr::BinaryTest(_, left, right) => {
+                self.tested(&left.value);
+                self.tested(&right.value);
+            }
+        }
+    }
+
+    /// A word of `[[ … ]]`, which may be evaluated as arithmetic, subscripts with commands included.
+    fn tested(&mut self, raw: &str) {
+        if raw.contains('[') && (raw.contains("$(") || raw.contains('`')) {
+            self.unknown(format!("what `{}` runs as a subscript", excerpt(raw)));
+        }
+        self.word(raw);
+    }
+
+    pub(super) fn compound(&mut self, compound: &CompoundCommand) {
+        let (written, repeats) = (&mut self.written, is_repeated(compound));
+        written.repeats += usize::from(repeats);
+        written.branches += usize::from(!repeats);
+        self.compound_here(compound);
+        self.written.repeats -= usize::from(repeats);
+        self.written.branches -= usize::from(!repeats);
+    }
+
+    fn compound_here(&mut self, compound: &CompoundCommand) {
+        match compound {
+            CompoundCommand::Arithmetic(arithmetic) => {
+                // brush-parser 0.4.0 calls `( ( cmd ) )` and `((cmd) )` arithmetic; bash runs them.
+                let (start, end) = (arithmetic.loc.start.index, arithmetic.loc.end.index);
+                let text: String = self.source.chars().skip(start).take(end.saturating_sub(start)).collect();
+                if !(text.starts_with("((") && text.ends_with("))")) {
+                    self.unknown(format!("`{}` may be arithmetic or commands", excerpt(&text)));
+                    // What it runs if they are commands: two parentheses less, one at a time.
+                    let inner = text.strip_prefix('(').and_then(|text| text.trim_end().strip_suffix(')'));
+                    if let Some(inner) = inner.map(str::to_owned) {
+                        self.source(&inner);
+                    }
+                }
+                self.word(&arithmetic.expr.value);
+            }
+            CompoundCommand::ArithmeticForClause(clause) => {
+                for part in [&clause.initializer, &clause.condition, &clause.updater].into_iter().flatten() {
+                    self.word(&part.value);
+                }
+                self.list(&clause.body.list);
+            }
+            CompoundCommand::BraceGroup(group) => self.list(&group.list),
+            CompoundCommand::Subshell(subshell) => self.list(&subshell.list),
+            CompoundCommand::ForClause(clause) => {
+                for word in clause.values.iter().flatten() {
+                    self.stand(word.location());
+                    self.word(&word.value);
+                    if word.value.contains("$(") || word.value.contains('`') {
+                        self.unread("how often a loop over the output of a command runs");
+                    }
+                }
+                self.assign(&clause.variable_name, None, String::new(), false);
+                self.list(&clause.body.list);
+            }
+            CompoundCommand::CaseClause(clause) => {
+                self.word(&clause.value.value);
+                for case in &clause.cases {
+                    case.patterns.iter().for_each(|pattern| self.word(&pattern.value));
+                    case.cmd.iter().for_each(|list| self.list(list));
+                }
+            }
+            CompoundCommand::IfClause(clause) => {
+                self.list(&clause.condition);
+                self.list(&clause.then);
+                for part in clause.elses.iter().flatten() {
+                    part.condition.iter().for_each(|list| self.list(list));
+                    self.list(&part.body);
+                }
+            }
+            CompoundCommand::WhileClause(clause) | CompoundCommand::UntilClause(clause) => {
+                let before = self.facts.commands.len();
+                self.list(&clause.0);
+                let tests = self.facts.commands.get(before..).unwrap_or_default();
+                if tests.iter().all(|test| matches!(test.name(), Some("true" | ":" | "false"))) {
+                    self.unread("when a loop without a condition ends");
+                }
+                self.list(&clause.1.list);
+            }
+            CompoundCommand::Coprocess(coprocess) => {
+                self.unknown("`coproc` talks to a command in the background");
+                self.command(&coprocess.body);
+            }
+        }
+    }
+}
+
+fn is_repeated(compound: &CompoundCommand) -> bool {
+    matches!(
+        compound,
+        CompoundCommand::ArithmeticForClause(_)
+            | CompoundCommand::ForClause(_)
+            | CompoundCommand::WhileClause(_)
+            | CompoundCommand::UntilClause(_)
+            | CompoundCommand::Coprocess(_)
+    )
+}

@@ -1,0 +1,159 @@
+//! Options and small languages of ordinary programs that run others.
+
+use castoff::domain::record::Verdict::{Allow, Ask, Deny};
+
+use super::{each, none_allowed, policy, preset};
+
+#[test]
+fn an_option_that_runs_a_program() {
+    each(&preset("default", &["vim", "man", "rg", "fd", "gcc"]), Deny, &["nmap localhost"]);
+    let names =
+        ["vim", "man", "rg", "fd", "gcc", "git", "sort", "tar", "sed", "awk", "find", "less", "zip", "split", "rsync"];
+    none_allowed(
+        &preset("default", &names),
+        &[
+            "sort --compress-program=./x a",
+            "sort --compress-prog ./x a",
+            "sort --comp=./x a",
+            "tar --checkpoint=1 --checkpoint-action=exec=./x -cf a.tar b",
+            "tar --to-command=./x -xf a.tar",
+            "tar -I ./x -xf a.tar",
+            "tar --use-compress-program ./x -xf a.tar",
+            "tar xIf ./x a.tar",
+            "git -c core.pager=./x log",
+            "git -c core.fsmonitor=./x status",
+            "git -c core.sshCommand=./x fetch",
+            "git -c alias.a='!./x' a",
+            "git --exec-path=./x status",
+            "git clone 'ext::./x' a",
+            "git clone --upload-pack ./x a b",
+            "git config core.hooksPath ./x",
+            "git config alias.a '!./x'",
+            "git rebase --exec ./x HEAD~2",
+            "git grep -O./x a",
+            "git submodule foreach ./x",
+            "git difftool --extcmd=./x",
+            "git something",
+            "rg --pre ./x a",
+            "fd -x ./x",
+            "fd --exec-batch ./x",
+            "split --filter=./x a",
+            "zip a b -TT ./x",
+            "rsync -e ./x a b",
+            "awk 'BEGIN { system(\"x\") }'",
+            "awk '{ print | \"x\" }' a",
+            "awk '{ \"x\" | getline }' a",
+            "awk -f a.awk b",
+            "sed '1e x' a",
+            "sed 's/a/b/e' a",
+            "sed -n 's/a/b/;e x' a",
+            "sed --expression='1e x' a",
+            "sed -f a.sed b",
+            "vim -c ':!x' a",
+            "vim +':!x' a",
+            "vim -S a.vim b",
+            "man -P ./x ls",
+            "find . -fprintf ~/.bashrc x",
+            "gcc -wrapper ./x a.c",
+        ],
+    );
+}
+
+#[test]
+fn the_same_programs_without_such_options() {
+    let names = ["git", "sort", "tar", "sed", "awk", "find", "rg", "zip", "split", "rsync", "man"];
+    each(
+        &preset("default", &names),
+        Allow,
+        &[
+            "sort -t, -k2,2n -u a",
+            "tar -czf a.tgz b",
+            "tar xzf a.tgz -C b",
+            "git -c user.name=a commit -m 'exec'",
+            "git log --format='%h %s' --since=yesterday",
+            "git config user.email a@b",
+            "rg -n --glob '!target' a",
+            "awk -F, 'NR > 1 { s += $3 } END { print s }' a",
+            "sed -i.bak -e 's/a/b/g' -e '/^$/d' a",
+            "rsync -a a/ b/",
+            "find . -name '*.o' -newer a -print0",
+        ],
+    );
+}
+
+#[test]
+fn code_on_the_command_line_asks_and_a_file_does_not() {
+    let names = ["python3", "node", "perl", "ruby", "php", "lua", "deno", "printf", "cat", "echo", "Rscript", "julia"];
+    let policy = preset("default", &names);
+    each(
+        &policy,
+        Ask,
+        &[
+            "python3 -c 'print(1)'",
+            "python3 -Bc 'print(1)'",
+            "python3 -W ignore -c 'print(1)'",
+            "python3 - < a.py",
+            "python3",
+            "echo 'print(1)' | python3",
+            "python3 <<'E'\nprint(1)\nE",
+            "node -e 1",
+            "node --eval=1",
+            "node -pe 1",
+            "perl -e 1",
+            "perl -lane 'print' a",
+            "perl -pi -e 's/a/b/' a",
+            "ruby -rjson -e 1",
+            "php -r 'echo 1;'",
+            "lua -e 'print(1)'",
+            "deno eval 1",
+            "Rscript -e 1",
+            "julia -e 1",
+        ],
+    );
+    each(
+        &policy,
+        Allow,
+        &[
+            "python3 a.py -c x",
+            "python3 -u a.py",
+            "python3 -m json.tool a",
+            "python3 --version",
+            "node a.js -e",
+            "perl a.pl",
+            "ruby a.rb",
+            "php a.php",
+            "cat > a.py <<'E'\nprint(1)\nE\npython3 a.py",
+        ],
+    );
+    // A rule that names the option and never asks says so itself.
+    let own = "exec:\n  allow: [{ run: \"python3 -c\", approval: never }, python3]\n";
+    each(&super::policy(own), Allow, &["python3 -c 'print(1)'"]);
+    let strict = preset("strict", &names);
+    none_allowed(&strict, &["python3 a.py", "python3 -m http.server", "node a.js", "perl a.pl", "python3 -c 1"]);
+}
+
+#[test]
+fn a_pattern_holds_for_every_spelling_of_flags() {
+    let rules = policy("exec:\n  allow: [rm, git]\n  deny: [rm -rf, git push --force]\n");
+    each(
+        &rules,
+        Deny,
+        &[
+            "rm -rf a",
+            "rm -fr a",
+            "rm -r -f a",
+            "rm a -rf",
+            "rm -Rf a",
+            "rm --recursive --force a",
+            "rm --rec --fo a",
+            "rm -r --force a",
+            "rm -vrf a",
+            "git push -f",
+            "git push --force",
+            "git push origin main --force",
+            "git -C a push -f origin",
+            "git push --forc",
+        ],
+    );
+    each(&rules, Allow, &["rm a", "rm -r a", "rm -f a", "rm -- -rf"]);
+}
