@@ -1,5 +1,6 @@
 //! `tools.yaml` to rules and paths, with every check that a rule can fail.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use serde_yaml::Spanned;
@@ -112,15 +113,16 @@ fn examples(pattern: &Pattern, map: &RuleMap, at: Option<(u64, u64)>, source: &S
 
 /// A rule that a refusal always beats, or that stands there twice.
 fn never_mattering(rules: &[Placed], deny: &[Placed], source: &Source, errors: &mut Vec<LoadError>) {
-    for (index, (rule, at)) in rules.iter().enumerate() {
-        if rules.iter().take(index).any(|(earlier, _)| earlier.pattern.text() == rule.pattern.text()) {
+    let mut seen = HashSet::new();
+    for (rule, at) in rules {
+        if !seen.insert(rule.pattern.text()) {
             errors.push(source.error(
                 *at,
                 format!("`{}` is on the list twice", rule.pattern.text()),
                 Some("remove one"),
             ));
         }
-        let Some(own) = parsed(rule.pattern.text()) else { continue };
+        let Some(own) = parsed(rule.pattern.text()).filter(|_| !deny.is_empty()) else { continue };
         for (refusal, _) in deny.iter().filter(|(refusal, _)| refusal.pattern.fits(&own)) {
             let (this, that) = (rule.pattern.text(), &refusal.label);
             let message = format!("`{this}` can never matter: `{that}` refuses all that it matches");

@@ -43,14 +43,38 @@ impl Word {
 
     /// The words that `raw` expands to by braces, each as far as it is known.
     pub(crate) fn read(raw: &str, options: &ParserOptions) -> Vec<Self> {
-        if raw.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_./:,+@%=^".contains(&byte)) {
-            return vec![Self::of(raw)];
+        if let Some(word) = Self::plain(raw) {
+            return vec![word];
         }
         let mut expanded = vec![String::new()];
         if !expand_braces(raw, &mut expanded) {
             return vec![Self::unknown(raw)];
         }
         expanded.iter().map(|text| Self::read_one(text, options)).collect()
+    }
+
+    /// The word, when all that is special in it are plain quotes and globs; the parser takes longer.
+    fn plain(raw: &str) -> Option<Self> {
+        let mut word = Self { raw: raw.to_owned(), fixed: String::with_capacity(raw.len()), known: true, glob: false };
+        let mut rest = raw.chars();
+        while let Some(c) = rest.next() {
+            match c {
+                '\'' | '"' => loop {
+                    match rest.next()? {
+                        '$' | '`' | '\\' if c == '"' => return None,
+                        end if end == c => break,
+                        inner => word.fixed.push(inner),
+                    }
+                },
+                '*' | '?' => {
+                    word.glob = true;
+                    word.fixed.push(c);
+                }
+                c if c.is_ascii_alphanumeric() || "-_./:,+@%=^".contains(c) => word.fixed.push(c),
+                _ => return (raw == "{}").then(|| Self::of(raw)),
+            }
+        }
+        Some(word)
     }
 
     fn read_one(raw: &str, options: &ParserOptions) -> Self {

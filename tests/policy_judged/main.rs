@@ -4,6 +4,7 @@
 
 mod environment;
 mod files;
+mod hostile;
 mod obeyed_options;
 mod properties;
 mod scripts;

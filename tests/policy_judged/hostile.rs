@@ -1,0 +1,164 @@
+//! Hostile text: it never overflows a stack, and never takes the parser long.
+
+use std::thread;
+use std::time::Duration;
+
+use castoff::domain::script::{SCRIPT_BYTES_MAX, Script};
+use castoff::policy::Parsed;
+
+/// Units that are repeated, with what stands before and after.
+const REPEATED: &[(&str, &str, &str)] = &[
+    ("[[ ", "! ", "a ]]"),
+    ("[[ ", "a && ", "a ]]"),
+    ("", "! ", "a"),
+    ("echo ", "$[", ""),
+    ("", "a[", "1"),
+    ("echo ", "${a[", ""),
+    ("", "while ", "a"),
+    ("", "until a; ", "b"),
+    ("", "time ", "a"),
+    ("", "coproc ", "a"),
+    ("", "function f ", "a"),
+    ("if a; then b; ", "elif a; then b; ", "fi"),
+    ("", "for a in ", "b"),
+    ("", "select a in b; ", "c"),
+    ("", "\"", ""),
+    ("", "'", ""),
+    ("", "$'", ""),
+    ("", "\"$", ""),
+    ("", "\\", ""),
+    ("", "<<E ", ""),
+    ("", "<<<a ", ""),
+    ("", ">a ", ""),
+    ("", "a&", ""),
+    ("a", "|a", ""),
+    ("a", "&&a", ""),
+    ("", "a=b ", ""),
+    ("a=(", "b ", ")"),
+    ("echo ", "[a-", ""),
+    ("echo ", "@", ""),
+    ("echo $((", "-", "1))"),
+    ("((", "1?1:", "1))"),
+    ("", "a;", ""),
+    ("", "a\n", ""),
+    ("case a in ", "a) b;; ", "esac"),
+    ("case a in ", "a|", "a) b;; esac"),
+    ("", "case a in a) ", ""),
+    ("", "$(", ""),
+    ("", "( ", ""),
+    ("", "`", ""),
+    ("", "${a:-", ""),
+    ("", "{ ", ""),
+    ("", "if ", "a"),
+    ("", "{a,", ""),
+    ("", "f()", "a"),
+    ("", "eval ", "a"),
+    ("", "env ", "a"),
+    ("", "xargs ", "a"),
+    ("", "@(a|", ""),
+    ("", "a+=(", ""),
+    ("cat <<E\n", "$(a ", "\nE"),
+    ("", "\\\n", ""),
+];
+
+fn hostile(count: impl Fn(usize) -> usize) -> impl Iterator<Item = String> {
+    REPEATED.iter().map(move |(before, unit, after)| format!("{before}{}{after}", unit.repeat(count(unit.len()))))
+}
+
+fn parse(text: String) {
+    if let Ok(script) = Script::new(text) {
+        drop(Parsed::new(script));
+    }
+}
+
+#[test]
+fn what_is_parsed_on_the_callers_stack_fits_into_a_small_one() {
+    // Half of what a thread of the runtime has.
+    let small = thread::Builder::new().stack_size(1 << 20);
+    let parsed = small.spawn(|| {
+        for count in 1..=16 {
+            hostile(|_| count).for_each(parse);
+        }
+        hostile(|unit| 4000 / unit).for_each(parse);
+    });
+    parsed.unwrap().join().unwrap();
+}
+
+#[test]
+fn text_at_the_cap_ends_soon_and_in_order() {
+    for text in hostile(|unit| (SCRIPT_BYTES_MAX - 64) / unit).chain(hostile(|_| 16)).chain(hostile(|_| 64)) {
+        let Ok(script) = Script::new(text) else { continue };
+        let (done, ended) = std::sync::mpsc::channel();
+        let text: String = script.as_str().chars().take(40).collect();
+        thread::spawn(move || done.send(Parsed::new(script).is_ok()));
+        // Ample, for a busy machine and a debug build: the bench holds the bound itself.
+        assert!(ended.recv_timeout(Duration::from_secs(10)).is_ok_and(|ok| ok), "{text}");
+    }
+}
+
+#[test]
+fn random_words_of_the_shell_never_overflow() {
+    let words = [
+        "$(",
+        ")",
+        "`",
+        "\"",
+        "'",
+        "${",
+        "}",
+        "((",
+        "))",
+        "<<E\n",
+        "E\n",
+        "\n",
+        ";",
+        "&",
+        "|",
+        "<(",
+        "$'",
+        "\\",
+        "{",
+        ",",
+        "case ",
+        " in ",
+        "esac",
+        "do ",
+        "done",
+        "if ",
+        "then ",
+        "fi",
+        "[[ ",
+        " ]]",
+        "=",
+        "(",
+        "#",
+        "!",
+        "~",
+        "*",
+        "..",
+        "${a:",
+        "$[",
+        "]",
+        "a[",
+        ":-",
+        "while ",
+        "for ",
+        "a ",
+        "function ",
+        "coproc ",
+        "time ",
+        "eval ",
+        "sh -c ",
+    ];
+    let mut seed = 0x9E37_79B9_7F4A_7C15_u64;
+    for _ in 0..3000 {
+        let mut text = String::new();
+        for _ in 0..24 {
+            seed ^= seed << 13;
+            seed ^= seed >> 7;
+            seed ^= seed << 17;
+            text.push_str(words[usize::try_from(seed % words.len() as u64).unwrap()]);
+        }
+        parse(text);
+    }
+}
