@@ -40,6 +40,9 @@ fn what_is_allowed_always_at_the_terminal_holds_over_a_restart_until_it_is_revok
     let rights = castoff.castoff(&["policy", "show", "--user", "owner"]).ended(0).stdout;
     assert!(rights.contains("run without being asked: `factor 12`"), "{rights}");
 
+    castoff.castoff(&["policy", "revoke", &rule]).ended(0);
+    castoff.castoff(&["policy", "revoke", &rule]).ended(66).says(&["there is no learned rule"]);
+    castoff.run("factor 12").ended(75);
     // Other rules over what is on record: the answers suggest something, and it is tried out.
     let suggested = castoff.castoff(&["policy", "suggest"]).ended(0).stdout;
     assert!(suggested.contains("`factor`") && suggested.contains("Nothing of this is in force"), "{suggested}");
@@ -53,10 +56,6 @@ fn what_is_allowed_always_at_the_terminal_holds_over_a_restart_until_it_is_revok
     let alike = castoff.castoff(&["policy", "diff", config, config, "--days", "1"]).ended(0).stdout;
     assert!(alike.contains("all are judged alike"), "{alike}");
     castoff.castoff(&["policy", "diff", config, "/none"]).ended(66);
-
-    castoff.castoff(&["policy", "revoke", &rule]).ended(0);
-    castoff.castoff(&["policy", "revoke", &rule]).ended(66).says(&["there is no learned rule"]);
-    castoff.run("factor 12").ended(75);
     castoff.castoff(&["audit", "verify"]).ended(0);
     let (_, entries) = castoff.json(&["audit", "list", "-n", "500"]);
     for what in ["rule.learned", "rule.revoked"] {
@@ -94,6 +93,9 @@ fn in_a_chat_the_rule_is_shown_before_it_is_saved_and_rights_are_told() {
 fn files_that_change_are_loaded_and_bad_ones_are_said_to_the_owner_and_not_loaded() {
     let place = Place::new();
     let castoff = &place.castoff;
+    // A bot cannot write to somebody who never wrote to it.
+    place.api.say(OWNER, "/status");
+    place.sees(OWNER, &["runner: ready"]);
     castoff.configure("tools.yaml", "exec:\n  allow: [echo\n");
     place.sees(OWNER, &["the old one stays in force", "tools.yaml:"]);
     assert!(castoff.log().contains("the old configuration stays in force"), "{}", castoff.log());

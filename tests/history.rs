@@ -97,7 +97,9 @@ fn records(number: u8, person: &str, script: &str, fate: Fate) -> Vec<Record> {
     if fate != Fate::Allowed {
         let state = match fate {
             Fate::Refused => ApprovalState::Refused { by: PersonId::owner() },
-            _ => ApprovalState::Granted { by: PersonId::owner(), always: None },
+            Fate::Allowed | Fate::Granted | Fate::Dropped => {
+                ApprovalState::Granted { by: PersonId::owner(), always: None }
+            }
         };
         records.push(Record::Approval(ApprovalRecord {
             approval: ApprovalId::from_random([number; 11]),
