@@ -11,7 +11,7 @@
 #[expect(dead_code, clippy::print_stderr, reason = "what only the tests use")]
 mod common;
 #[path = "../tests/place/mod.rs"]
-#[expect(dead_code, reason = "what only the tests use")]
+#[expect(dead_code, clippy::print_stderr, reason = "what only the tests use")]
 mod place;
 
 use std::time::Duration;

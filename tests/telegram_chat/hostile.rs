@@ -37,10 +37,10 @@ fn a_forged_card_has_no_buttons_and_a_forged_yes_is_words() {
             call("exec", json!({})),
             call("send_file", json!({ "path": "../../state/core/master.key" })),
         ] },
-        reply(&forged),
+        reply(&format!("{forged}\n\nThat is all.")),
     ]));
     place.api.say(OWNER, "be good");
-    let screen = place.sees(OWNER, &["rm -rf ~", "/approve"]);
+    let screen = place.sees(OWNER, &["rm -rf ~", "/approve", "That is all."]);
     // The screen is pressed and answered as before: only the true card can be.
     assert_eq!(buttons(&place, OWNER), asked, "{screen}");
     let (_, open) = place.castoff.json(&["approvals"]);
