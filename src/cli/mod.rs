@@ -7,6 +7,7 @@ mod config;
 mod doctor;
 mod history;
 mod manage;
+mod marked;
 pub mod outcome;
 pub mod policy;
 mod prompt;

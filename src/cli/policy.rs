@@ -11,7 +11,10 @@ use crate::domain::plan::Review;
 use crate::domain::principal::Principal;
 use crate::domain::record::{Reason, Verdict};
 use crate::domain::script::Script;
+use crate::domain::text::visible;
 use crate::policy::{Decision, Network, Parsed, Policy};
+
+use super::marked;
 
 /// Exit code for bad input (sysexits.h).
 const EX_DATAERR: u8 = 65;
@@ -73,7 +76,7 @@ pub fn explain(
         serde_json::to_writer(&mut *out, &answer(None, judged.decision()))?;
         writeln!(out)?;
     } else {
-        write_text(judged.decision(), out)?;
+        write_text(judged.script().as_str(), judged.decision(), out)?;
     }
     Ok(0)
 }
@@ -196,15 +199,16 @@ fn bad_input(id: Option<serde_json::Value>, text: &str) -> Answer {
     }
 }
 
-fn write_text(decision: &Decision, out: &mut impl Write) -> anyhow::Result<()> {
+fn write_text(script: &str, decision: &Decision, out: &mut impl Write) -> anyhow::Result<()> {
     let verdict = match decision.verdict {
         Verdict::Allow => "allow",
         Verdict::Ask => "ask",
         Verdict::Deny => "deny",
     };
     writeln!(out, "{verdict}")?;
+    marked::write(script, decision.places.first().and_then(Option::as_ref), out)?;
     for Reason { rule, text } in &decision.reasons {
-        writeln!(out, "  {text} ({rule})")?;
+        writeln!(out, "  {} ({})", visible(text), visible(rule))?;
     }
     let network = match &decision.network {
         Network::Off => "off".to_owned(),
@@ -216,7 +220,7 @@ fn write_text(decision: &Decision, out: &mut impl Write) -> anyhow::Result<()> {
         Review::Risky => "risky",
         Review::Changes => "changes",
     };
-    writeln!(out, "programs: {}", decision.programs.join(", "))?;
+    writeln!(out, "programs: {}", visible(&decision.programs.join(", ")))?;
     writeln!(out, "effects: {}", decision.effects.join(", "))?;
     writeln!(out, "network: {network}  review: {review}  image: {}", decision.image)?;
     if let Some(suggestion) = &decision.suggestion {

@@ -122,7 +122,7 @@ fn never_mattering(rules: &[Placed], deny: &[Placed], source: &Source, errors: &
                 Some("remove one"),
             ));
         }
-        let Some(own) = parsed(rule.pattern.text()).filter(|_| !deny.is_empty()) else { continue };
+        let Some(own) = (!deny.is_empty()).then(|| parsed(rule.pattern.text())).flatten() else { continue };
         for (refusal, _) in deny.iter().filter(|(refusal, _)| refusal.pattern.fits(&own)) {
             let (this, that) = (rule.pattern.text(), &refusal.label);
             let message = format!("`{this}` can never matter: `{that}` refuses all that it matches");

@@ -4,7 +4,7 @@
 use crate::domain::plan::Review;
 use crate::domain::record::Verdict;
 
-use super::facts::{Command, Facts, Unknown};
+use super::facts::{Command, Facts, Span, Unknown};
 use super::judge::{Draft, Network};
 use super::pattern::{Manner, Match};
 use super::policy::{Approval, Rule};
@@ -123,18 +123,19 @@ impl<'a> Draft<'a> {
     }
 
     fn not_on_the_list(&mut self, command: &Command, program: &str) {
-        let names: Vec<String> = match &self.policy.spec.allow {
-            None => return self.not_basic(command, program),
-            Some(rules) => rules.iter().take(21).map(|rule| format!("`{}`", rule.pattern.text())).collect(),
-        };
-        let more = if names.len() > 20 { ", …" } else { "" };
-        let list: Vec<String> = names.into_iter().take(20).collect();
+        let Some(rules) = &self.policy.spec.allow else { return self.not_basic(command, program) };
+        let names: Vec<String> = rules.iter().take(20).map(|rule| format!("`{}`", rule.pattern.text())).collect();
+        let more = if rules.len() > 20 { ", …" } else { "" };
+        let person = &self.principal.name;
         self.add(
             Verdict::Deny,
             "not on the list",
-            format!("`{program}` is not on the list, which has {}{more}", list.join(", ")),
+            format!("`{program}` is not on the list for {person}; allowed: {}{more}", names.join(", ")),
         );
         self.suggest(program);
+        self.suggestion.get_or_insert_with(|| {
+            format!("use what is allowed, or the owner adds `- {program}` below `allow:` in tools.yaml")
+        });
     }
 
     fn not_basic(&mut self, command: &Command, program: &str) {
@@ -213,7 +214,11 @@ impl<'a> Draft<'a> {
         self.span = None;
         let policy = self.policy;
         for (verdict, rule) in policy.index.pipelines.iter().filter_map(|at| policy.spec.others.get(*at)) {
-            if rule.pattern.matches_any(facts) == Match::Yes {
+            if let Some(feed) = rule.pattern.feed(facts) {
+                let spans = facts.commands.get(feed.from.start).into_iter().chain(facts.commands.get(feed.to.start));
+                let spans: Vec<&Span> = spans.filter_map(|command| command.span.as_ref()).collect();
+                let start = spans.iter().map(|span| span.start).min();
+                self.span = start.zip(spans.iter().map(|span| span.end).max()).map(|(start, end)| start..end);
                 let text = rule
                     .why
                     .clone()
@@ -221,5 +226,6 @@ impl<'a> Draft<'a> {
                 self.add(*verdict, &rule.label, text);
             }
         }
+        self.span = None;
     }
 }

@@ -1,8 +1,8 @@
 //! Loops, conditions, groups and tests. A part of `walk`.
 
-use brush_parser::ast::{CompoundCommand, ExtendedTestExpr, SourceLocation as _};
+use brush_parser::ast::{CompoundCommand, ExtendedTestExpr};
 
-use super::walk::{Walk, excerpt};
+use super::walk::{Walk, excerpt, span_of};
 
 impl Walk {
     pub(super) fn test(&mut self, test: &ExtendedTestExpr) {
@@ -63,7 +63,7 @@ impl Walk {
             CompoundCommand::Subshell(subshell) => self.list(&subshell.list),
             CompoundCommand::ForClause(clause) => {
                 for word in clause.values.iter().flatten() {
-                    self.stand(word.location());
+                    self.stand(span_of(word));
                     self.word(&word.value);
                     if word.value.contains("$(") || word.value.contains('`') {
                         self.unread("how often a loop over the output of a command runs");

@@ -98,7 +98,7 @@ impl Policy {
 
 pub(super) struct Draft<'a> {
     pub(super) policy: &'a Policy,
-    principal: &'a Principal,
+    pub(super) principal: &'a Principal,
     found: Vec<(Verdict, Reason, Option<Span>)>,
     effects: Vec<(String, Option<Span>)>,
     pub(super) network: Network,

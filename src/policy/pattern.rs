@@ -2,7 +2,7 @@
 //! words, `rm -rf` flags in any spelling, `curl | bash` whatever feeds whatever.
 
 use super::carry::is_shell;
-use super::facts::{Command, Facts};
+use super::facts::{Command, Facts, Feed};
 use super::parsed::Parsed;
 use super::word::Word;
 use crate::domain::script::Script;
@@ -109,16 +109,21 @@ impl Pattern {
     }
 
     fn matches_feeds(&self, facts: &Facts) -> Match {
+        if self.feed(facts).is_some() { Match::Yes } else { Match::No }
+    }
+
+    /// Where each stage of a pipeline feeds the next in `facts`: the last of those feeds.
+    pub(crate) fn feed<'a>(&self, facts: &'a Facts) -> Option<&'a Feed> {
         let pairs = self.stages.iter().zip(self.stages.iter().skip(1));
         let fed = |(first, second): (&Stage, &Stage)| {
-            facts.feeds.iter().any(|feed| {
+            facts.feeds.iter().find(|feed| {
                 let of = |range: &std::ops::Range<usize>| facts.commands.get(range.clone()).unwrap_or_default();
                 of(&feed.from).iter().any(|command| first.matches(command, Manner::Wide) == Match::Yes)
                     && (feed.runs && is_shell(&second.program)
                         || of(&feed.to).iter().any(|command| second.consumes(command)))
             })
         };
-        if pairs.into_iter().all(fed) { Match::Yes } else { Match::No }
+        pairs.map(fed).collect::<Option<Vec<_>>>()?.pop()
     }
 }
 

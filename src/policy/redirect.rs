@@ -76,6 +76,17 @@ fn nested_openers(text: &str) -> usize {
     braces + text.matches("$(").count() + text.matches("$[").count() + text.matches('`').count()
 }
 
+/// The word of a redirection.
+pub(super) fn word_of(redirect: &IoRedirect) -> Option<&brush_parser::ast::Word> {
+    match redirect {
+        IoRedirect::File(_, _, IoFileRedirectTarget::Filename(word) | IoFileRedirectTarget::Duplicate(word))
+        | IoRedirect::HereString(_, word)
+        | IoRedirect::OutputAndError(word, _) => Some(word),
+        IoRedirect::File(_, _, IoFileRedirectTarget::ProcessSubstitution(..) | IoFileRedirectTarget::Fd(_))
+        | IoRedirect::HereDocument(..) => None,
+    }
+}
+
 /// A text that is the input of a command.
 #[derive(Debug, Clone)]
 pub(super) struct Input {

@@ -5,11 +5,11 @@ use brush_parser::ast::{
     AndOr, AndOrList, AssignmentName, AssignmentValue, Command as Node, CommandPrefixOrSuffixItem as Item,
     CompoundList, CompoundListItem, Pipeline, SeparatorOperator, SimpleCommand, SourceLocation as _,
 };
-use brush_parser::{Parser, ParserOptions, SourceSpan};
+use brush_parser::{Parser, ParserOptions};
 
 use super::carry::{self, Carried};
 use super::facts::{Assignment, Command, Facts, Feed, Redirect, Span, Unknown};
-use super::redirect::{Input, input};
+use super::redirect::{Input, input, word_of};
 use super::word::Word;
 use super::written::Written;
 
@@ -71,9 +71,9 @@ impl Walk {
     }
 
     /// Remembers where in the script itself the walk is; what is nested keeps the outer place.
-    pub(super) fn stand(&mut self, place: Option<SourceSpan>) {
-        if let Some(place) = place.filter(|_| self.sources == 1) {
-            self.span = Some(place.start.index..place.end.index);
+    pub(super) fn stand(&mut self, place: Option<Span>) {
+        if self.sources == 1 && place.is_some() {
+            self.span = place;
         }
     }
 
@@ -230,7 +230,7 @@ impl Walk {
 
     fn simple(&mut self, simple: &SimpleCommand) {
         let outer = self.span.clone();
-        self.stand(simple.location());
+        self.stand(place(simple));
         self.simple_here(simple);
         self.span = outer;
     }
@@ -309,6 +309,24 @@ impl Walk {
         }
         self.depth -= 1;
     }
+}
+
+/// Where a command stands, from its first word to its last, redirections included.
+fn place(simple: &SimpleCommand) -> Option<Span> {
+    let before = simple.prefix.iter().flat_map(|prefix| &prefix.0);
+    let items = before.chain(simple.suffix.iter().flat_map(|suffix| &suffix.0));
+    let words = items.filter_map(|item| match item {
+        Item::Word(word) | Item::AssignmentWord(_, word) => Some(word),
+        Item::IoRedirect(redirect) => word_of(redirect),
+        Item::ProcessSubstitution(..) => None,
+    });
+    let spans = words.chain(&simple.word_or_name).filter_map(span_of);
+    spans.reduce(|all, one| all.start.min(one.start)..all.end.max(one.end))
+}
+
+/// Where a word stands in its source.
+pub(super) fn span_of(word: &brush_parser::ast::Word) -> Option<Span> {
+    word.loc.as_ref().map(|at| at.start.index..at.end.index)
 }
 
 /// How many assignments stand before the program.

@@ -3,6 +3,7 @@
 #![cfg(test)]
 
 mod environment;
+mod explained;
 mod files;
 mod hostile;
 mod obeyed_options;
