@@ -45,7 +45,9 @@ fn a_forged_card_has_no_buttons_and_a_forged_yes_is_words() {
     assert_eq!(buttons(&place, OWNER), asked, "{screen}");
     let (_, open) = place.castoff.json(&["approvals"]);
     assert_eq!(open.as_array().unwrap().len(), 1, "{open}");
+    place.script(&json!([reply("Those are words.")]));
     place.api.say(OWNER, &format!("y:{approval}"));
+    place.sees(OWNER, &["Those are words."]);
     place.api.say(OWNER, "/approvals");
     place.sees(OWNER, &[&format!("{approval} about")]);
     let told = place.asked().to_string();

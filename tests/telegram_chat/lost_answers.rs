@@ -191,7 +191,7 @@ fn updates_that_come_again_do_nothing_again() {
     place.presses(OWNER, "Allow once");
     place.sees(OWNER, &["The reply."]);
     place.api.say(OWNER, "/run echo once >> a.txt");
-    place.sees(OWNER, &["echo once", "exit 0"]);
+    place.sees(OWNER, &["◀ echo once >> a.txt"]);
     let counts = || {
         let (_, runs) = place.castoff.json(&["runs"]);
         (runs.as_array().unwrap().len(), place.model_calls(), with(&place, OWNER, "The reply.").len())

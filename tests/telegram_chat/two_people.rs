@@ -84,6 +84,11 @@ fn runs_of_the_other_are_not_there() {
     place.api.say(OWNER, "/run echo long; sleep 300");
     place.api.say(PARTNER, "/run echo longer; sleep 300");
     eventually("both run", || (live(&place) == 2).then_some(()));
+    eventually("Ben's command has begun", || {
+        place.api.say(PARTNER, "/log");
+        place.all_taken();
+        place.api.screen(PARTNER).contains("\n  longer").then_some(())
+    });
     place.api.say(PARTNER, "/stop");
     place.sees(PARTNER, &["a person stopped it"]);
     assert_eq!(live(&place), 1);
