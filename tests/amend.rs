@@ -73,8 +73,10 @@ fn in_a_chat_the_rule_is_shown_before_it_is_saved_and_rights_are_told() {
     place.presses(OWNER, "Save the rule and run");
     place.sees(OWNER, &["Allowed always by Ann", "exit 0", "answered; the card above"]);
     place.api.say(OWNER, "/run git --version; echo again");
-    place.sees(OWNER, &["again", "exit 0"]);
-    let (_, runs) = place.castoff.json(&["runs", "-n", "1"]);
+    let runs = eventually("the second run is over", || {
+        let (_, runs) = place.castoff.json(&["runs", "-n", "1"]);
+        (runs[0]["script"] == "git --version; echo again" && runs[0]["exit_code"] == 0).then_some(runs)
+    });
     assert_eq!(runs[0]["verdict"]["verdict"], "allow", "{runs}");
     for (person, command, said) in [
         (OWNER, "/rights", &["run without being asked: `git --version`", "may never"][..]),
