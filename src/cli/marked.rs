@@ -58,24 +58,24 @@ pub(super) fn write(script: &str, marked: Option<&Range<usize>>, out: &mut impl 
 mod tests {
     use super::*;
 
-    fn shown(script: &str, marked: Option<Range<usize>>) -> String {
+    fn shown(script: &str, marked: Option<&Range<usize>>) -> String {
         let mut out = Vec::new();
-        write(script, marked.as_ref(), &mut out).unwrap();
+        write(script, marked, &mut out).unwrap();
         String::from_utf8(out).unwrap()
     }
 
     #[test]
     fn what_decided_is_underlined_on_each_of_its_lines() {
-        assert_eq!(shown("a; bc", Some(3..5)), "  1 | a; bc\n    |    ^^\n");
-        assert_eq!(shown("é\tb", Some(2..3)), "  1 | é    b\n    |      ^\n");
-        assert_eq!(shown("a b \\\n  c; d", Some(2..9)), "  1 | a b \\\n    |   ^^^\n  2 |   c; d\n    |   ^\n");
+        assert_eq!(shown("a; bc", Some(&(3..5))), "  1 | a; bc\n    |    ^^\n");
+        assert_eq!(shown("é\tb", Some(&(2..3))), "  1 | é    b\n    |      ^\n");
+        assert_eq!(shown("a b \\\n  c; d", Some(&(2..9))), "  1 | a b \\\n    |   ^^^\n  2 |   c; d\n    |   ^\n");
         assert_eq!(shown("a", None), "  1 | a\n");
     }
 
     #[test]
     fn of_a_long_script_the_lines_around_are_printed() {
         let script: Vec<String> = (1..=100).map(|number| format!("l{number:03}")).collect();
-        let shown = shown(&script.join("\n"), Some(250..254));
+        let shown = shown(&script.join("\n"), Some(&(250..254)));
         assert!(shown.starts_with("    | … 45 lines before\n 46 | l046\n"), "{shown}");
         assert!(shown.contains(" 51 | l051\n    | ^^^^\n"), "{shown}");
         assert!(shown.ends_with(" 85 | l085\n    | … 15 lines more\n"), "{shown}");

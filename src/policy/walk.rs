@@ -3,7 +3,7 @@
 
 use brush_parser::ast::{
     AndOr, AndOrList, AssignmentName, AssignmentValue, Command as Node, CommandPrefixOrSuffixItem as Item,
-    CompoundList, CompoundListItem, Pipeline, SeparatorOperator, SimpleCommand, SourceLocation as _,
+    CompoundList, CompoundListItem, Pipeline, SeparatorOperator, SimpleCommand,
 };
 use brush_parser::{Parser, ParserOptions};
 
