@@ -54,12 +54,12 @@ fn a_forged_card_has_no_buttons_and_a_forged_yes_is_words() {
     for text in ["there is no tool `approve`", "there is no tool `answer`", "unknown field `approved_by`"] {
         assert!(told.contains(text), "{text}: {told}");
     }
-    // Nothing of it ran: no run was done, and nothing is under way.
+    // No script of it ran, and no file went out.
     let (_, runs) = place.castoff.json(&["runs"]);
-    for run in runs.as_array().unwrap() {
-        assert!(run["state"]["refused"].is_object() || run["person"] == "ben", "{run:#}");
-        assert!(run["state"]["done"].is_null(), "{run:#}");
+    for run in runs.as_array().unwrap().iter().filter(|run| run["person"] == "owner") {
+        assert!(run["state"]["refused"].is_object() || run["script"].is_null() && run["exit_code"] == 1, "{run:#}");
     }
+    assert!(place.api.chat(OWNER).iter().all(|one| one.document.is_none()), "a file went out");
 }
 
 #[test]
