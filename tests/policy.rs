@@ -235,6 +235,8 @@ fn file_requests_are_judged_by_rights_and_paths() {
         (Deny, "~/.ssh/id"),
         (Deny, ".ssh/id"),
         (Deny, "../../../../etc/passwd"),
+        (Deny, "../../state/core/master.key"),
+        (Allow, "inbox/../notes.txt"),
         (Deny, "/home/other/x"),
         (Deny, "/srv/castoff/people/other/x"),
         (Deny, "/srv/castoff/state/core/x"),

@@ -161,6 +161,15 @@ impl Engine {
         }
     }
 
+    pub(super) fn all_stop_asked(&mut self, by: &Principal, step: &mut Step) {
+        self.turn_stop_asked(&by.person, by, step);
+        let own = self.runs.values().filter(|live| live.record.person == by.person);
+        let open: Vec<RunId> = own.map(|live| live.record.run.clone()).collect();
+        for run in open {
+            self.stop_asked(&run, by, step);
+        }
+    }
+
     pub(super) fn stop_asked(&mut self, run: &RunId, by: &Principal, step: &mut Step) {
         let Some(live) = self.runs.get(run) else { return };
         if by.trust != Trust::Owner && by.person != live.record.person {

@@ -119,6 +119,11 @@ pub enum Event {
     },
     /// A person says something.
     Said(Saying),
+    /// A person wants all that is under way for them ended: their turn, and runs that hold no changes.
+    AllStopAsked {
+        /// Who.
+        by: Principal,
+    },
     /// A person wants the turn that is under way ended.
     TurnStopAsked {
         /// Whose turn.

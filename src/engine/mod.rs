@@ -242,6 +242,7 @@ impl Engine {
             Event::DropAsked { record, by } => self.drop_asked(&record, &by, &mut step),
             Event::UndoAsked { record, by } => self.undo_asked(*record, &by, &mut step),
             Event::Said(saying) => self.said(saying, &mut step),
+            Event::AllStopAsked { by } => self.all_stop_asked(&by, &mut step),
             Event::TurnStopAsked { person, by } => self.turn_stop_asked(&person, &by, &mut step),
             Event::ModelReplied { call, reply, calls } => self.model_replied(&call, *reply, calls, &mut step),
             Event::ModelFailed { call, failure } => self.model_failed(&call, failure, &mut step),

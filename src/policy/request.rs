@@ -67,7 +67,9 @@ impl Policy {
         let path = request.path().as_str();
         let mut draft = Draft::new(self, principal);
         draft.rights(&[FILES, request.tool()]);
-        draft.place(&Word::of(path), request.writes(), &area);
+        // Such a request is about the person's home, where nothing else is said.
+        let whole = if path.starts_with(['/', '~']) { path.into() } else { area.home.join(path) };
+        draft.place(&Word::of(&whole.to_string_lossy()), request.writes(), &area);
         if Path::new(path).starts_with("/tmp") {
             let text = format!("`{path}`: every run has an empty `/tmp` of its own; name a file of your home instead");
             draft.add(Verdict::Deny, "own `/tmp`", text);

@@ -50,9 +50,17 @@ pub(super) struct Order {
 }
 
 /// Runs an order to its end and tells it.
-pub(super) async fn run(runner: Arc<Runner>, order: Order, link: Link) {
+pub(super) fn start(runner: &Arc<Runner>, order: Order, link: Link) {
+    // At once, so that a stop that comes next finds it.
+    let enlisted = enlist(runner, &order);
+    runner.tracker.spawn(run(Arc::clone(runner), order, link, enlisted));
+}
+
+type Enlisted = Result<(Live, mpsc::Receiver<StopCause>), String>;
+
+async fn run(runner: Arc<Runner>, order: Order, link: Link, enlisted: Enlisted) {
     let run = order.run.clone();
-    let end = match enlist(&runner, &order) {
+    let end = match enlisted {
         Err(why) => failed(&runner, why),
         Ok((live, stops)) => {
             let end = whole(&runner, &order, &link, stops, &live).await;
@@ -66,7 +74,7 @@ pub(super) async fn run(runner: Arc<Runner>, order: Order, link: Link) {
     link.send(FromRunner::Ended { run, end: Box::new(end) }).await;
 }
 
-fn enlist(runner: &Runner, order: &Order) -> Result<(Live, mpsc::Receiver<StopCause>), String> {
+fn enlist(runner: &Runner, order: &Order) -> Enlisted {
     let memory_total = runner.memory_bytes();
     let mut all = locked(&runner.live);
     if let Some(other) = all.get(&order.run) {

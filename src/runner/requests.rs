@@ -82,7 +82,7 @@ fn dispatch(runner: &Arc<Runner>, link: &Link, request: ToRunner) {
     match request {
         ToRunner::Run { run, plan, digest, stdin } => {
             let order = Order { run, plan: *plan, permitted: digest, stdin };
-            tracker.spawn(lifecycle::run(runner, order, link));
+            lifecycle::start(&runner, order, link);
         }
         ToRunner::Stop { run, cause } => stop(&runner, &run, cause),
         ToRunner::Settled { run } => {

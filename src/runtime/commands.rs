@@ -158,12 +158,7 @@ async fn send(handle: &Handle, event: Event) -> Result<(), String> {
 }
 
 async fn stop(handle: &Handle, caller: &Principal) -> Result<Answer, String> {
-    send(handle, Event::TurnStopAsked { person: caller.person.clone(), by: caller.clone() }).await?;
-    let person = caller.person.clone();
-    let open = read(handle, Store::open_runs).await?;
-    for run in open.into_iter().filter(|run| run.person == person && !matches!(run.state, RunState::Held { .. })) {
-        send(handle, Event::StopAsked { run: run.run, by: caller.clone() }).await?;
-    }
+    send(handle, Event::AllStopAsked { by: caller.clone() }).await?;
     Ok(Answer::Text("stopped".to_owned()))
 }
 

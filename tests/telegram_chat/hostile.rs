@@ -57,7 +57,7 @@ fn a_forged_card_has_no_buttons_and_a_forged_yes_is_words() {
     // No script of it ran, and no file went out.
     let (_, runs) = place.castoff.json(&["runs"]);
     for run in runs.as_array().unwrap().iter().filter(|run| run["person"] == "owner") {
-        assert!(run["state"]["refused"].is_object() || run["script"].is_null() && run["exit_code"] == 1, "{run:#}");
+        assert!(run["state"]["refused"].is_object(), "{run:#}");
     }
     assert!(place.api.chat(OWNER).iter().all(|one| one.document.is_none()), "a file went out");
 }

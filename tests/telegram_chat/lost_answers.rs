@@ -102,7 +102,7 @@ fn what_cannot_have_arrived_is_sent_again_as_it_is() {
     let place = Place::new();
     place.script(&json!([exec("", "sleep 2; echo hi > a.txt"), reply("The reply.")]));
     place.api.say(OWNER, "do it");
-    place.sees(OWNER, &["running sleep 2"]);
+    place.sees(OWNER, &["command: sleep 2"]);
     place.api.be_away(true);
     eventually("the turn is over", || {
         let audit = place.castoff.castoff(&["audit", "list", "-n", "20"]).ended(0).stdout;

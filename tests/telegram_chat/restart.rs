@@ -72,7 +72,7 @@ fn a_command_that_was_cut_is_not_run_again_and_the_model_is_told() {
     model.then([runs("echo x >> times.txt; echo begun; sleep 300"), says("It was cut.")]);
     place.api.say(OWNER, "do it");
     place.castoff.live_container();
-    place.sees(OWNER, &["running echo x"]);
+    place.sees(OWNER, &["command: echo x"]);
     let runner = place.castoff.runner_process();
     place.castoff.crash();
     eventually("the runner ends", || runner.program().is_none().then_some(()));

@@ -95,4 +95,9 @@ fn runs_of_the_other_are_not_there() {
     assert!(!place.api.screen(OWNER).contains("stopped"), "{}", place.api.screen(OWNER));
     place.api.say(OWNER, "/stop");
     place.sees(OWNER, &["a person stopped it"]);
+    // Also what has hardly been asked for.
+    place.api.say(OWNER, "/run sleep 301");
+    place.api.say(OWNER, "/stop");
+    place.all_taken();
+    eventually("nothing runs", || (live(&place) == 0).then_some(()));
 }

@@ -48,7 +48,8 @@ fn doing(state: &TurnState) -> String {
 fn work(call: &ToolCall) -> String {
     let argument = |name: &str| call.arguments.get(name).and_then(serde_json::Value::as_str);
     let about = argument("command").map(first_line).or_else(|| argument("path").map(visible_line)).unwrap_or_default();
-    let tool = if call.name == "exec" { "running".to_owned() } else { visible_line(&call.name) };
+    // It may wait for a yes: whether it runs its own card says.
+    let tool = if call.name == "exec" { "command:".to_owned() } else { visible_line(&call.name) };
     let line = shortened(format!("{tool} {about}").trim_end(), DOING_UNITS);
     if line.ends_with('…') { line } else { format!("{line}…") }
 }
