@@ -3,6 +3,7 @@
 
 use std::io::{self, Read, Write};
 
+use bytes::BytesMut;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
@@ -10,13 +11,18 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 /// Longest frame, in bytes: a full standard input or a large change set fits.
 pub const FRAME_BYTES_MAX: usize = 32 << 20;
 
+/// Longest frame of castoff-init, in bytes: output comes in pieces of 64 KiB, and the mounts of a container fit
+/// many times. Small, since who took a run over may speak for its init, and empty texts take 24 times as much
+/// memory as a frame.
+pub const INIT_FRAME_BYTES_MAX: usize = 1 << 20;
+
 /// Why a frame could not be read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum FrameError {
     /// The stream failed or ended inside a frame.
     #[error("the connection broke: {0}")]
     Io(#[from] io::Error),
-    /// The other side announced more than [`FRAME_BYTES_MAX`].
+    /// The other side announced more than it may send.
     #[error("a frame of {0} bytes is too long")]
     TooLong(usize),
     /// The bytes are not what was expected.
@@ -38,9 +44,9 @@ pub fn encode<T: Serialize>(message: &T) -> Result<Vec<u8>, FrameError> {
     Ok(frame)
 }
 
-fn checked_length(header: [u8; 4]) -> Result<usize, FrameError> {
+fn checked_length(header: [u8; 4], bytes_max: usize) -> Result<usize, FrameError> {
     let length = usize::try_from(u32::from_le_bytes(header)).unwrap_or(usize::MAX);
-    if length > FRAME_BYTES_MAX { Err(FrameError::TooLong(length)) } else { Ok(length) }
+    if length > bytes_max { Err(FrameError::TooLong(length)) } else { Ok(length) }
 }
 
 /// Reads one frame; `None` at a clean end of the stream.
@@ -52,7 +58,7 @@ pub fn read<T: DeserializeOwned>(input: &mut impl Read) -> Result<Option<T>, Fra
     if !read_start(input, &mut header)? {
         return Ok(None);
     }
-    let length = checked_length(header)?;
+    let length = checked_length(header, FRAME_BYTES_MAX)?;
     let mut body = Vec::new();
     input.take(length as u64).read_to_end(&mut body)?;
     if body.len() < length {
@@ -88,6 +94,20 @@ pub fn write<T: Serialize>(output: &mut impl Write, message: &T) -> Result<(), F
     Ok(())
 }
 
+/// Takes the first frame out of `buffer`, once all of it is there; until then `None`.
+///
+/// # Errors
+/// [`FrameError`] when the frame is longer than `bytes_max`, or holds something else.
+pub fn take<T: DeserializeOwned>(buffer: &mut BytesMut, bytes_max: usize) -> Result<Option<T>, FrameError> {
+    let Some(header) = buffer.first_chunk::<4>() else { return Ok(None) };
+    let end = checked_length(*header, bytes_max)? + 4;
+    if buffer.len() < end {
+        return Ok(None);
+    }
+    let frame = buffer.split_to(end);
+    Ok(Some(postcard::from_bytes(frame.get(4..).unwrap_or_default())?))
+}
+
 /// As [`read`], for asynchronous streams.
 ///
 /// # Errors
@@ -99,7 +119,7 @@ pub async fn receive<T: DeserializeOwned>(input: &mut (impl AsyncRead + Unpin)) 
         return Ok(None);
     }
     input.read_exact(rest).await?;
-    let length = checked_length(header)?;
+    let length = checked_length(header, FRAME_BYTES_MAX)?;
     let mut body = Vec::new();
     input.take(length as u64).read_to_end(&mut body).await?;
     if body.len() < length {
@@ -132,5 +152,20 @@ mod tests {
         }
         assert!(matches!(read::<String>(&mut [255, 255, 255, 255].as_slice()), Err(FrameError::TooLong(_))));
         assert!(matches!(read::<String>(&mut [1, 0, 0, 0, 9].as_slice()), Err(FrameError::Malformed(_))));
+    }
+
+    #[test]
+    fn frames_come_out_whole_wherever_they_are_cut() {
+        let mut bytes = encode(&"first".to_owned()).unwrap();
+        bytes.extend(encode(&"second".to_owned()).unwrap());
+        let mut buffer = BytesMut::new();
+        let mut frames = Vec::new();
+        for byte in bytes {
+            buffer.extend_from_slice(&[byte]);
+            frames.extend(take::<String>(&mut buffer, 7).unwrap());
+        }
+        assert_eq!(frames, ["first", "second"]);
+        buffer.extend_from_slice(&[8, 0, 0, 0]);
+        assert!(matches!(take::<String>(&mut buffer, 7), Err(FrameError::TooLong(8))));
     }
 }

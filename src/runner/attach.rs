@@ -16,7 +16,7 @@ use futures_util::{Stream, StreamExt as _};
 use serde::de::DeserializeOwned;
 use tokio::io::AsyncWrite;
 
-use crate::protocol::codec::{self, FRAME_BYTES_MAX, FrameError};
+use crate::protocol::codec::{self, FrameError};
 
 /// How much of the standard error is kept.
 const COMPLAINT_BYTES_MAX: usize = 4096;
@@ -36,14 +36,17 @@ pub(super) struct Attached {
 pub(super) struct Frames {
     output: Pin<Box<dyn Stream<Item = Result<LogOutput, EngineError>> + Send>>,
     buffer: BytesMut,
+    frame_bytes_max: usize,
     complaint: String,
 }
 
-/// Attaches to a container that was created and not started.
-pub(super) async fn attach(docker: &Docker, container: &str) -> Result<Attached, EngineError> {
+/// Attaches to a container that was created and not started. A frame of more than `frame_bytes_max` bytes out of
+/// it is an error.
+pub(super) async fn attach(docker: &Docker, container: &str, frame_bytes_max: usize) -> Result<Attached, EngineError> {
     let options = AttachContainerOptionsBuilder::default().stdin(true).stdout(true).stderr(true).stream(true).build();
     let streams = docker.attach_container(container, Some(options)).await?;
-    let frames = Frames { output: streams.output, buffer: BytesMut::new(), complaint: String::new() };
+    let frames =
+        Frames { output: streams.output, buffer: BytesMut::new(), frame_bytes_max, complaint: String::new() };
     Ok(Attached { input: streams.input, frames })
 }
 
@@ -51,7 +54,7 @@ impl Frames {
     /// The next frame; `None` when the container's output ended between two frames.
     pub(super) async fn next<T: DeserializeOwned>(&mut self) -> Result<Option<T>, FrameError> {
         loop {
-            if let Some(frame) = take(&mut self.buffer)? {
+            if let Some(frame) = codec::take(&mut self.buffer, self.frame_bytes_max)? {
                 return Ok(Some(frame));
             }
             match self.output.next().await {
@@ -83,39 +86,5 @@ impl Frames {
 impl fmt::Debug for Frames {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Frames").field("buffered", &self.buffer.len()).finish_non_exhaustive()
-    }
-}
-
-/// Takes the first frame out of `buffer`, once all of it is there.
-fn take<T: DeserializeOwned>(buffer: &mut BytesMut) -> Result<Option<T>, FrameError> {
-    let Some(header) = buffer.first_chunk::<4>() else { return Ok(None) };
-    let length = usize::try_from(u32::from_le_bytes(*header)).unwrap_or(usize::MAX);
-    if length > FRAME_BYTES_MAX {
-        return Err(FrameError::TooLong(length));
-    }
-    if buffer.len() < length + 4 {
-        return Ok(None);
-    }
-    let frame = buffer.split_to(length + 4);
-    codec::read(&mut frame.as_ref())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn frames_come_out_whole_wherever_the_engine_cuts() {
-        let mut bytes = codec::encode(&"first".to_owned()).unwrap();
-        bytes.extend(codec::encode(&"second".to_owned()).unwrap());
-        let mut buffer = BytesMut::new();
-        let mut frames = Vec::new();
-        for byte in bytes {
-            buffer.extend_from_slice(&[byte]);
-            frames.extend(take::<String>(&mut buffer).unwrap());
-        }
-        assert_eq!(frames, ["first", "second"]);
-        buffer.extend_from_slice(&[255; 4]);
-        assert!(matches!(take::<String>(&mut buffer), Err(FrameError::TooLong(_))));
     }
 }

@@ -19,7 +19,7 @@ use super::attach::{self, Attached};
 use super::harden::KeeperPlaces;
 use super::state::{Engine, Runner, locked};
 use super::{harden, overlay, reap};
-use crate::protocol::codec;
+use crate::protocol::codec::{self, FRAME_BYTES_MAX};
 use crate::protocol::keeper::{FromKeeper, Places, ToKeeper};
 
 /// A keeper without requests ends after this.
@@ -108,7 +108,7 @@ async fn start(runner: &Runner, engine: &Engine, workspace: &Path) -> Result<Kee
 /// Starts the container, opens its places, and sees that it works on the directory that was probed.
 async fn open(runner: &Runner, engine: &Engine, container: &str, places: Places) -> Result<Attached, String> {
     let workspace = places.workspace.clone();
-    let attached = attach::attach(&engine.docker, container).await.map_err(|error| error.to_string())?;
+    let attached = attach::attach(&engine.docker, container, FRAME_BYTES_MAX).await.map_err(|error| error.to_string())?;
     engine.docker.start_container(container, None).await.map_err(|error| error.to_string())?;
     let mut keeper = Keeper { container: container.to_owned(), attached, asked_at: Instant::now() };
     let answer = keeper.exchange(&ToKeeper::Open(places)).await?;

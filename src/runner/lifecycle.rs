@@ -33,6 +33,7 @@ use crate::domain::ids::{Digest, RunId};
 use crate::domain::plan::{Access, Plan};
 use crate::domain::run::{Ending, Enforced, RunEnd, StopCause, Usage};
 use crate::domain::task::Task;
+use crate::protocol::codec::INIT_FRAME_BYTES_MAX;
 use crate::protocol::init::{FromInit, Request, ToInit, Work};
 use crate::protocol::runner::FromRunner;
 
@@ -251,7 +252,7 @@ async fn confirm(
     let mut differences = readback::compare(&body, &inspected);
     differences.extend(created.warnings);
     refuse(&differences)?;
-    let mut attached = attach::attach(&engine.docker, &created.id).await.map_err(said)?;
+    let mut attached = attach::attach(&engine.docker, &created.id, INIT_FRAME_BYTES_MAX).await.map_err(said)?;
     engine.docker.start_container(&created.id, None).await.map_err(said)?;
     let ready = match tokio::time::timeout(READY_TIME_MAX, attached.frames.next::<FromInit>()).await {
         Ok(Ok(Some(FromInit::Ready(ready)))) => ready,

@@ -9,6 +9,7 @@ use super::rules;
 use super::state::{Engine, Runner, locked};
 use super::{harden, reap};
 use crate::domain::plan::{Access, Mount};
+use crate::protocol::codec::INIT_FRAME_BYTES_MAX;
 use crate::protocol::init::{FromInit, Probed};
 use crate::protocol::runner::Unusable;
 
@@ -67,7 +68,7 @@ async fn ask(runner: &Runner, engine: &Engine, path: &Path) -> Result<Probed, St
 
 async fn tell(engine: &Engine, container: &str) -> Result<Probed, String> {
     let Attached { input, mut frames } =
-        attach::attach(&engine.docker, container).await.map_err(|error| error.to_string())?;
+        attach::attach(&engine.docker, container, INIT_FRAME_BYTES_MAX).await.map_err(|error| error.to_string())?;
     engine.docker.start_container(container, None).await.map_err(|error| error.to_string())?;
     let frame = frames.next::<FromInit>().await;
     drop(input);
