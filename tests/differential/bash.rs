@@ -15,16 +15,16 @@ use crate::common::{command, engine::docker};
 const STUB: &str = include_str!("stub.sh");
 const DRIVER: &str = include_str!("driver.sh");
 
-/// Programs that start others: the real ones, so that those are seen.
+/// Programs that start others: behind their stub the real one, so that those are seen.
 const REAL: &[&str] = &[
     "bash", "dash", "sh", "env", "xargs", "nice", "nohup", "timeout", "time", "find", "flock", "script", "setsid",
     "stdbuf", "ionice", "taskset", "chrt", "watch", "awk", "sed", "sort", "split", "tar", "run-parts",
 ];
-/// Of the driver alone; scripts have stubs of that name.
-const TOOLS: &[&str] = &["rm", "mkdir", "cat"];
+/// Programs that write what scripts run later: real behind their stub, too.
+const WRITING: &[&str] = &["cat", "tee", "cp", "mv", "ln", "chmod", "touch", "head", "tail", "tr", "seq", "echo", "printf", "test", "basename", "dirname"];
 /// Programs that are there although no script names them.
-const COMMON: &str = "cat cp mv rm ls ln mkdir touch chmod grep sed head tail cut tr wc git curl wget ssh python3 python \
-    perl node npm npx make tee dd less vim ed nc sudo su id whoami date sleep true false echo printf test kill planted";
+const COMMON: &str = "rm ls grep mkdir cut wc git curl wget ssh python3 python \
+    perl node npm npx make tee dd less vim ed nc sudo su id whoami date sleep true false kill planted";
 /// How long one script may run, in seconds, and how many containers run at once.
 const SECONDS: &str = "2";
 const CONTAINERS: usize = 3;
@@ -61,14 +61,15 @@ pub(crate) fn run_all(scripts: &[String], names: &BTreeSet<String>) -> Vec<Seen>
 
 fn real_programs(image: &str, directory: &Path) {
     let list = ["run", "--rm", "--network", "none", "--read-only", "--entrypoint", "/usr/bin/tar", image];
-    let tar = command("docker").args(list).args(["-C", "/usr/bin", "-chf", "-"]).args(REAL).args(TOOLS).output().unwrap();
+    let tar = command("docker").args(list).args(["-C", "/usr/bin", "-chf", "-"]).args(REAL).args(WRITING).arg("mkdir").output().unwrap();
     assert!(tar.status.success(), "{}", String::from_utf8_lossy(&tar.stderr));
     tar::Archive::new(tar.stdout.as_slice()).unpack(directory).unwrap();
-    // As stubs they would be taken for the real ones.
-    for tool in TOOLS {
-        fs::rename(directory.join(tool), directory.join(format!("tool.{tool}"))).unwrap();
-    }
+    // The driver's own; scripts have a stub of that name.
+    fs::rename(directory.join("mkdir"), directory.join("tool.mkdir")).unwrap();
+    // What a login shell of the image starts is not of the script.
+    fs::write(directory.join("profile"), "").unwrap();
     program(&directory.join("driver"), DRIVER);
+    program(&directory.join("stub"), STUB);
 }
 
 fn program(path: &Path, text: &str) {
@@ -78,11 +79,10 @@ fn program(path: &Path, text: &str) {
 
 fn stubs(names: &BTreeSet<String>, directory: &Path) {
     fs::create_dir(directory).unwrap();
-    program(&directory.join(".stub"), STUB);
-    let names = names.iter().map(String::as_str).chain(REAL.iter().copied()).chain(COMMON.split_whitespace());
+    let names = names.iter().map(String::as_str).chain(REAL.iter().chain(WRITING).copied()).chain(COMMON.split_whitespace());
     for name in names.collect::<BTreeSet<_>>() {
         if !name.is_empty() && name.len() < 100 && name.trim_matches('.') != "" && !name.contains(['/', '\0']) {
-            symlink(".stub", directory.join(name)).unwrap();
+            symlink("/real/stub", directory.join(name)).unwrap();
         }
     }
 }
@@ -97,9 +97,9 @@ fn one_container(image: &str, place: &Path, number: usize, scripts: &[String]) -
     docker.args(["run", "--rm", "--network", "none", "--read-only", "--user", "10001:10001", "--cap-drop", "ALL"]);
     docker.args(["--security-opt", "no-new-privileges", "--pids-limit", "200", "--memory", "512m", "--log-driver", "none"]);
     for tmpfs in ["/work", "/rec", "/tmp"] {
-        docker.args(["--tmpfs", &format!("{tmpfs}:exec,mode=1777,size=32m")]);
+        docker.args(["--tmpfs", &format!("{tmpfs}:exec,mode=1777,size=128m")]);
     }
-    let mounts = [("real", "/real"), ("bin", "/usr/bin"), ("bin", "/usr/sbin"), ("bin", "/usr/local/bin")];
+    let mounts = [("real", "/real"), ("real/profile", "/etc/profile"), ("bin", "/usr/bin"), ("bin", "/usr/sbin"), ("bin", "/usr/local/bin")];
     for (from, to) in mounts {
         docker.args(["-v", &format!("{}:{to}:ro", place.join(from).display())]);
     }

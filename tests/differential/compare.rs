@@ -33,7 +33,7 @@ impl Said {
             return BTreeSet::new();
         }
         let named: BTreeSet<&str> = self.programs.iter().map(|program| base_name(program)).collect();
-        let started = seen.started.iter().filter(|words| !self.is_interpreter(words));
+        let started = seen.started.iter().filter(|words| !self.is_interpreter(words) && !self.is_inner(words));
         started.filter_map(|words| words.first()).map(String::as_str).filter(|name| !named.contains(base_name(name))).collect()
     }
 
@@ -41,7 +41,18 @@ impl Said {
     fn is_interpreter(&self, words: &[String]) -> bool {
         words.iter().skip(1).take(2).any(|word| word.contains('/') && self.programs.contains(word))
     }
+
+    /// Whether a program of the facts starts it by itself.
+    fn is_inner(&self, words: &[String]) -> bool {
+        let names = |outer: &str| self.programs.iter().any(|program| base_name(program) == outer);
+        let inner = |name: &&str| words.first().is_some_and(|program| base_name(program) == *name);
+        INNER.iter().any(|(outer, all)| names(outer) && all.iter().any(|name| inner(&name)))
+    }
 }
+
+/// Programs, and what they start for a part of their own work, or for the text that the facts have read.
+const INNER: &[(&str, &[&str])] =
+    &[("flock", &["bash"]), ("script", &["bash"]), ("watch", &["sh"]), ("tar", &["sh", "gzip", "bzip2", "xz", "zstd"])];
 
 fn base_name(path: &str) -> &str {
     path.rsplit_once('/').map_or(path, |(_, name)| name)

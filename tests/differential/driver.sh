@@ -4,7 +4,7 @@
 # usage: driver SECONDS
 export PATH=/nowhere
 exec 8<>/rec/wait || exit
-note_missing='() { builtin printf "%s\0" N $# "$PWD" "$@" >>"/rec/p$BASHPID"; return 127; }'
+note_missing='() { builtin printf "%s\0" N $# "$PWD" "$@" >>"$(</rec/place)/p$BASHPID"; return 127; }'
 trace=$'\x01'
 
 others() {
@@ -12,19 +12,21 @@ others() {
     ((${#all[@]} > 1))
 }
 
+# No program is started here but the script: that would double what a run takes.
 run() {
-    /real/tool.rm -rf /rec/p* /rec/trace /work/run
-    /real/tool.mkdir -p /work/run/sub && cd /work/run || exit
+    local notes=/rec/$name.$mode fields status file
+    cd "/work/$name.$mode" || exit
     : >a.txt >"b c.txt" >sub/d.txt
     echo "$mode" >/rec/mode
+    echo "$notes" >/rec/place
     (
         ulimit -f 4096 -c 0
-        exec /real/timeout -k 0.1 "$limit" /real/env -i HOME=/work/run USER=owner SHELL=/bin/bash LANG=C.UTF-8 TERM=dumb \
+        exec /real/timeout -k 0.1 "$limit" /real/env -i HOME="$PWD" USER=owner SHELL=/bin/bash LANG=C.UTF-8 TERM=dumb \
             PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
             SHELLOPTS=xtrace BASH_XTRACEFD=9 "PS4=$trace" "BASH_FUNC_command_not_found_handle%%=$note_missing" \
-            /real/bash -c -- "$text" </dev/null >/dev/null 2>&1 8<&- 9>/rec/trace
+            /real/bash -c -- "$text" </dev/null >/dev/null 2>&1 8<&- 9>"$notes/trace"
     )
-    local status=$?
+    status=$?
     # What it left in the background may still start something.
     for _ in {1..20}; do
         others || break
@@ -35,14 +37,21 @@ run() {
         read -rt 0.01 -u 8
     done
     printf '%s\0' S "$name" "$status"
-    local notes=(/rec/p[0-9]*)
-    ((${#notes[@]} == 0)) || /real/tool.cat "${notes[@]}"
-    printf 'T\0'
-    printf '%s\0' "$(</rec/trace)"
+    for file in "$notes"/p*; do
+        mapfile -d '' fields <"$file"
+        printf '%s\0' "${fields[@]}"
+    done
+    printf '%s\0' T "$(<"$notes/trace")"
 }
 
 shopt -s nullglob
 limit=$1
+names=(/scripts/*)
+names=("${names[@]##*/}")
+for mode in bare full; do
+    places=("${names[@]/%/.$mode}")
+    /real/tool.mkdir -p "${places[@]/#//rec/}" "${places[@]/#//work/}" && cd /work && /real/tool.mkdir "${places[@]/%//sub}" || exit
+done
 for script in /scripts/*; do
     name=${script##*/}
     IFS= read -rd '' text <"$script"

@@ -1,7 +1,8 @@
 #!/real/dash
 # Stands for every program: notes with what words and where it was started, then is the real one, or says nothing
 # or `planted`. It needs nothing of its environment, which scripts may clear.
-printf '%s\0' R $(($# + 1)) "$PWD" "$0" "$@" >>"/rec/p$$"
+read -r place </rec/place
+printf '%s\0' R $(($# + 1)) "$PWD" "$0" "$@" >>"$place/p$$"
 name=${0##*/}
 [ ! -x "/real/$name" ] || exec "/real/$name" "$@"
 read -r mode </rec/mode
