@@ -39,7 +39,8 @@ run() {
     printf '%s\0' S "$name" "$status"
     for file in "$notes"/p*; do
         mapfile -d '' fields <"$file"
-        printf '%s\0' "${fields[@]}"
+        # One that was ended before it had noted anything has left nothing.
+        ((${#fields[@]} == 0)) || printf '%s\0' "${fields[@]}"
     done
     printf '%s\0' T "$(<"$notes/trace")"
 }
