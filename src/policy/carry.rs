@@ -1,6 +1,7 @@
 //! Programs that run others: wrappers (`env`, `timeout`, `xargs`, `find -exec`, `sh -c`, …). Tells
 //! what they run, or that it cannot be told; an option it does not know is such a case.
 
+use super::dialect::text_for;
 use super::facts::Command;
 use super::options;
 use super::word::Word;
@@ -48,8 +49,9 @@ pub(crate) fn is_shell(name: &str) -> bool {
 pub(crate) fn carried(command: &Command) -> Vec<Carried> {
     let Some(name) = command.name() else { return Vec::new() };
     let arguments = command.arguments();
+    let text = arguments.strip_prefix(&[Word::of("--")]).unwrap_or(arguments);
     match name {
-        "eval" => vec![all_text(arguments).map_or_else(|| unknown("what `eval` runs"), Carried::Source)],
+        "eval" => vec![all_text(text).map_or_else(|| unknown("what `eval` runs"), Carried::Source)],
         "source" | "." if arguments.iter().take(1).any(is_activation) => {
             vec![Carried::Unread(format!("what the file of `{name}` runs"))]
         }
@@ -59,7 +61,7 @@ pub(crate) fn carried(command: &Command) -> Vec<Carried> {
         "enable" | "hash" if arguments.iter().any(|word| !word.known || word.fixed.starts_with(['-', '/'])) => {
             vec![unknown(&format!("what `{name}` puts in a command's place"))]
         }
-        "trap" => trap(arguments),
+        "trap" => trap(text),
         "find" => find(arguments),
         "flock" => flock(arguments),
         "script" => script(arguments),
@@ -163,13 +165,13 @@ fn shell(name: &str, command: &Command) -> Vec<Carried> {
             "--norc" | "--noprofile" | "--posix" | "--login" | "--restricted" | "--verbose" => {}
             _ if text.starts_with("--") => return vec![unknown(&format!("what `{name} {text}` runs"))],
             _ if text.starts_with('-') && text.len() > 1 => command_text |= text.contains('c'),
-            _ if command_text => return vec![Carried::Source(text.to_owned())],
+            _ if command_text => return text_for(name, text),
             _ => return vec![Carried::File(word.clone(), name.to_owned())],
         }
     }
     match command.input.as_deref() {
-        Some(text) if command.exact => vec![Carried::Source(text.to_owned())],
-        Some(text) if !text.contains(['$', '`']) => vec![Carried::Source(text.trim_matches(['\'', '"']).to_owned())],
+        Some(text) if command.exact => text_for(name, text),
+        Some(text) if !text.contains(['$', '`']) => text_for(name, text.trim_matches(['\'', '"'])),
         Some(_) | None => vec![unknown(&format!("what the input makes `{name}` run"))],
     }
 }
@@ -194,7 +196,7 @@ fn flock(arguments: &[Word]) -> Vec<Carried> {
     match rest.as_slice() {
         [] => vec![Carried::Nothing],
         [option, text, ..] if matches!(option.text(), Some("-c" | "--command")) => {
-            vec![text.pattern().map_or_else(|| unknown("what `flock` runs"), |text| Carried::Source(text.to_owned()))]
+            text.pattern().map_or_else(|| vec![unknown("what `flock` runs")], |text| text_for("sh", text))
         }
         _ => vec![Carried::Writes(Word::of(lock)), Carried::Command(rest)],
     }
@@ -221,8 +223,8 @@ fn script(arguments: &[Word]) -> Vec<Carried> {
     if found.is_empty() {
         return vec![unknown("what the input makes `script` run")];
     }
-    let of = |text: Option<String>| text.map_or_else(|| unknown("what `script` runs"), Carried::Source);
-    found.into_iter().map(of).collect()
+    let of = |text: Option<String>| text.map_or_else(|| vec![unknown("what `script` runs")], |text| text_for("sh", &text));
+    found.into_iter().flat_map(of).collect()
 }
 
 /// `parallel COMMAND ::: WORDS`: text for a shell, to which words are added.
@@ -295,7 +297,9 @@ fn wrapped(name: &str, shape: &Wrapper, arguments: &[Word]) -> Vec<Carried> {
     let mut mark = None;
     let mut words = arguments.iter().peekable();
     let sets = |word: &Word| shape.sets_variables() && word.fixed.contains('=') && !word.fixed.starts_with('-');
-    let option = |word: &Word| word.fixed.starts_with('-') && word.fixed.len() > 1 || !word.known;
+    // A lone dash is the `-i` of `env`.
+    let least = usize::from(!shape.sets_variables());
+    let option = |word: &Word| word.fixed.starts_with('-') && word.fixed.len() > least || !word.known;
     while let Some(word) = words.next_if(|word| option(word) && !sets(word)) {
         let Some(text) = word.pattern() else { return vec![unknown(&format!("what `{name}` runs"))] };
         if text == "--" {
@@ -324,7 +328,8 @@ fn wrapped(name: &str, shape: &Wrapper, arguments: &[Word]) -> Vec<Carried> {
         return found;
     }
     if shape.joined {
-        found.push(all_text(&command).map_or_else(|| unknown(&format!("what `{name}` runs")), Carried::Source));
+        let text = all_text(&command);
+        found.extend(text.map_or_else(|| vec![unknown(&format!("what `{name}` runs"))], |text| text_for("sh", &text)));
         return found;
     }
     if name == "xargs" && mark.is_none() {

@@ -156,8 +156,11 @@ impl<'a> Draft<'a> {
         let sets =
             matches!(program, "read" | "printf" | "mapfile" | "readarray" | "getopts" | "declare" | "local" | "export");
         let named = |word: &Word| environment::executes(&word.fixed, None);
-        let subscript =
-            |word: &Word| word.fixed.contains('[') && (word.fixed.contains("$(") || word.fixed.contains('`'));
+        // A subscript, or the values of an array.
+        let subscript = |word: &Word| {
+            let text = word.fixed.as_str();
+            (text.contains('[') || text.contains("=(")) && (text.contains("$(") || text.contains('`'))
+        };
         let evaluates = sets || matches!(program, "test" | "[" | "unset" | "let" | "wait" | "typeset" | "readonly");
         let calls_back = matches!(program, "mapfile" | "readarray") && command.has_option('C', "");
         if evaluates && command.arguments().iter().any(subscript) || calls_back {

@@ -47,9 +47,8 @@ impl Walk {
             WordPiece::DoubleQuotedSequence(pieces) | WordPiece::GettextDoubleQuotedSequence(pieces) => {
                 self.pieces(pieces);
             }
-            WordPiece::CommandSubstitution(source) | WordPiece::BackquotedCommandSubstitution(source) => {
-                self.source(&source);
-            }
+            WordPiece::CommandSubstitution(source) => self.source(&source),
+            WordPiece::BackquotedCommandSubstitution(source) => self.backquoted(&source),
             WordPiece::ArithmeticExpression(expression) => self.word(&expression.value),
             WordPiece::ParameterExpansion(expression) => self.parameter(expression),
             WordPiece::Text(_)
@@ -57,6 +56,17 @@ impl Walk {
             | WordPiece::AnsiCQuotedText(_)
             | WordPiece::TildeExpansion(_)
             | WordPiece::EscapeSequence(_) => {}
+        }
+    }
+
+    /// brush-parser 0.4.0 takes the backslash off a backquote alone; bash takes it off `\\` and `\$` too, and off
+    /// `\"` where the whole stands between double quotes, which is not known here: both are read.
+    fn backquoted(&mut self, source: &str) {
+        let plain = unescaped(source, &['\\', '$']);
+        let quoted = unescaped(source, &['\\', '$', '"']);
+        self.source(&plain);
+        if quoted != plain {
+            self.source(&quoted);
         }
     }
 
@@ -93,6 +103,22 @@ impl Walk {
         }
         for text in [first, second].into_iter().flatten() {
             self.word(&text);
+            // Between double quotes a single one is a character like others: `"${x-'$(id)'}"`.
+            for piece in word::parse(&text, &self.options).into_iter().flatten() {
+                if let WordPiece::SingleQuotedText(inner) | WordPiece::AnsiCQuotedText(inner) = piece.piece {
+                    self.word(&inner);
+                }
+            }
         }
     }
+}
+
+/// `text` without the backslashes before `characters`.
+fn unescaped(text: &str, characters: &[char]) -> String {
+    let (mut out, mut rest) = (String::with_capacity(text.len()), text.chars().peekable());
+    while let Some(c) = rest.next() {
+        let next = if c == '\\' { rest.next_if(|next| characters.contains(next)) } else { None };
+        out.push(next.unwrap_or(c));
+    }
+    out
 }

@@ -15,6 +15,7 @@ mod bounds;
 mod carry;
 mod commands;
 mod compound;
+mod dialect;
 mod environment;
 mod expand;
 mod facts;

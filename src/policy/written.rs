@@ -97,7 +97,7 @@ impl Written {
             _ => return Some(Carried::Unknown(format!("what runs `{}`", program.fixed))),
         };
         if is_shell(interpreter) {
-            return Some(Carried::Source(text));
+            return Some(Carried::File(program.clone(), interpreter.to_owned()));
         }
         let mut words = vec![Word::of(interpreter)];
         words.extend(command.words.iter().cloned());

@@ -1,0 +1,99 @@
+//! What bash started against what the policy said of the script.
+
+use std::collections::BTreeSet;
+
+use castoff::domain::script::Script;
+use castoff::policy::{Parsed, Policy};
+
+use crate::bash::Seen;
+
+/// What the policy says of one script.
+#[derive(Debug)]
+pub(crate) struct Said {
+    /// The programs that the facts name.
+    pub(crate) programs: Vec<String>,
+    /// Whether anyone is asked, or it is refused, since it cannot be told what the script does.
+    pub(crate) cannot_tell: bool,
+}
+
+impl Said {
+    /// What `policy` says of `script`; `None` when that is refused before it is parsed.
+    pub(crate) fn of(policy: &Policy, script: &str) -> Option<Self> {
+        let parsed = Parsed::new(Script::new(script.to_owned()).ok()?).ok()?;
+        let programs = parsed.programs().to_vec();
+        let judged = policy.judge(&policy.principal("owner").unwrap(), parsed);
+        // Another reason to ask, such as the network, hides nothing.
+        let cannot_tell = judged.decision().reasons.iter().any(|reason| reason.rule == "cannot tell");
+        Some(Self { programs, cannot_tell })
+    }
+
+    /// The programs that bash started and the facts do not name, of a script that is said to be known.
+    pub(crate) fn missed<'a>(&self, seen: &'a Seen) -> BTreeSet<&'a str> {
+        if self.cannot_tell {
+            return BTreeSet::new();
+        }
+        let mut named: BTreeSet<&str> = self.programs.iter().map(|program| base_name(program)).collect();
+        if named.contains("~") {
+            // The home of a script is its directory.
+            named.extend(seen.started.iter().filter_map(|words| words.first()?.strip_prefix("/work/")));
+        }
+        let started = seen.started.iter().filter(|words| !self.is_interpreter(words) && !self.is_inner(words));
+        started.filter_map(|words| words.first()).map(String::as_str).filter(|name| !named.contains(base_name(name))).collect()
+    }
+
+    /// Whether the kernel started it for a file that the facts name: `#!/bin/sh`.
+    fn is_interpreter(&self, words: &[String]) -> bool {
+        words.iter().skip(1).take(2).any(|word| word.contains('/') && self.programs.contains(word))
+    }
+
+    /// Whether a program of the facts starts it by itself.
+    fn is_inner(&self, words: &[String]) -> bool {
+        let names = |outer: &str| self.programs.iter().any(|program| base_name(program) == outer);
+        let inner = |name: &&str| words.first().is_some_and(|program| base_name(program) == *name);
+        INNER.iter().any(|(outer, all)| names(outer) && all.iter().any(|name| inner(&name)))
+    }
+}
+
+/// Programs, and what they start for a part of their own work, or for the text that the facts have read.
+const INNER: &[(&str, &[&str])] =
+    &[
+        ("flock", &["bash", "sh"]),
+        ("script", &["bash", "sh"]),
+        ("watch", &["sh"]),
+        ("tar", &["sh", "gzip", "bzip2", "xz", "zstd"]),
+        // Words of bash, programs for others: one runs the rest either way, the others are nowhere.
+        ("sh", &["time", "function", "select"]),
+        ("dash", &["time", "function", "select"]),
+    ];
+
+fn base_name(path: &str) -> &str {
+    path.rsplit_once('/').map_or(path, |(_, name)| name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seen(started: &[&str]) -> Seen {
+        let started = started.iter().map(|line| line.split(' ').map(str::to_owned).collect()).collect();
+        Seen { started, ..Seen::default() }
+    }
+
+    fn said(programs: &[&str], cannot_tell: bool) -> Said {
+        Said { programs: programs.iter().map(|&program| program.to_owned()).collect(), cannot_tell }
+    }
+
+    #[test]
+    fn a_program_that_the_facts_lack_is_reported() {
+        assert_eq!(said(&["ls"], false).missed(&seen(&["/usr/bin/ls -l", "/usr/bin/rm a"])), ["/usr/bin/rm"].into());
+        assert_eq!(said(&["ls"], false).missed(&seen(&["/opt/x"])), ["/opt/x"].into());
+        assert_eq!(said(&["./a"], false).missed(&seen(&["/bin/sh ./b"])), ["/bin/sh"].into());
+    }
+
+    #[test]
+    fn a_program_that_the_facts_name_is_not() {
+        assert_eq!(said(&["ls", "/bin/rm"], false).missed(&seen(&["/usr/bin/ls", "/usr/bin/rm a"])), [].into());
+        assert_eq!(said(&["./a"], false).missed(&seen(&["/bin/sh ./a", "./a"])), [].into());
+        assert_eq!(said(&[], true).missed(&seen(&["/usr/bin/rm a"])), [].into());
+    }
+}
