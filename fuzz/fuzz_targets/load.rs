@@ -1,3 +1,5 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| castoff_fuzz::load(data));
+mod parser;
+
+libfuzzer_sys::fuzz_target!(init: parser::may_panic(), |data: &[u8]| castoff_fuzz::load(data));

@@ -44,12 +44,14 @@ fn policies() -> &'static [(Policy, Principal)] {
 
 /// Scripts that do at least what `text` does, each with what was done to it.
 fn stricter(text: &str, plain: &Decision) -> Vec<(&'static str, String)> {
-    let quoted = |text: &str| format!("'{}'", text.replace('\'', r"'\''"));
-    let mut scripts = vec![("bash -c", format!("bash -c {}", quoted(text)))];
-    // What the parser gave up is asked about or refused as a whole; more text may make it readable. A first line for
-    // another interpreter is one only where it is first.
-    let whole = !plain.reasons.iter().any(|reason| reason.text.contains("pars")) && !text.starts_with("#!");
-    if whole {
+    // A first line for another interpreter is one only where it is first.
+    if text.starts_with("#!") {
+        return Vec::new();
+    }
+    // On a line of its own: a script that starts with a dash would be an option of bash.
+    let mut scripts = vec![("bash -c", format!("bash -c '\n{}'", text.replace('\'', r"'\''")))];
+    // What the parser gave up is asked about or refused as a whole; more text may make it readable.
+    if !plain.reasons.iter().any(|reason| reason.text.contains("pars")) {
         scripts.push(("a command more", format!("{text}\nnmap x")));
         scripts.push(("a subshell", format!("(\n{text}\n)")));
         // Elsewhere it would be part of a word, of a here-document, or a mistake of grammar.
