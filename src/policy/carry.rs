@@ -223,7 +223,8 @@ fn script(arguments: &[Word]) -> Vec<Carried> {
     if found.is_empty() {
         return vec![unknown("what the input makes `script` run")];
     }
-    let of = |text: Option<String>| text.map_or_else(|| vec![unknown("what `script` runs")], |text| text_for("sh", &text));
+    let of =
+        |text: Option<String>| text.map_or_else(|| vec![unknown("what `script` runs")], |text| text_for("sh", &text));
     found.into_iter().flat_map(of).collect()
 }
 

@@ -16,12 +16,10 @@ const STUB: &str = include_str!("stub.sh");
 const DRIVER: &str = include_str!("driver.sh");
 
 /// Programs that start others: behind their stub the real one, so that those are seen.
-const REAL: &[&str] = &[
-    "bash", "dash", "sh", "env", "xargs", "nice", "nohup", "timeout", "time", "find", "flock", "script", "setsid",
-    "stdbuf", "ionice", "taskset", "chrt", "watch", "awk", "sed", "sort", "split", "tar", "run-parts",
-];
+const REAL: &str = "bash dash sh env xargs nice nohup timeout time find flock script setsid stdbuf ionice taskset chrt watch \
+    awk sed sort split tar run-parts";
 /// Programs that write what scripts run later: real behind their stub, too.
-const WRITING: &[&str] = &["cat", "tee", "cp", "mv", "ln", "chmod", "touch", "head", "tail", "tr", "seq", "echo", "printf", "test", "basename", "dirname"];
+const WRITING: &str = "cat tee cp mv ln chmod touch head tail tr seq echo printf test basename dirname";
 /// Programs that are there although no script names them.
 const COMMON: &str = "rm ls grep mkdir cut wc git curl wget ssh python3 python \
     perl node npm npx make tee dd less vim ed nc sudo su id whoami date sleep true false kill planted";
@@ -42,7 +40,8 @@ pub(crate) struct Seen {
 
 /// Runs all `scripts`, and says what was seen of each.
 pub(crate) fn run_all(scripts: &[String], names: &BTreeSet<String>) -> Vec<Seen> {
-    let place = tempfile::Builder::new().prefix("castoff-differential-").tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let place =
+        tempfile::Builder::new().prefix("castoff-differential-").tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     fs::set_permissions(place.path(), fs::Permissions::from_mode(0o755)).unwrap();
     let image = docker(&["images", "-q", "--filter", "label=castoff.image=base"]);
     let image = image.split_whitespace().next().expect("the image `base` is built; `make test` does it");
@@ -59,9 +58,14 @@ pub(crate) fn run_all(scripts: &[String], names: &BTreeSet<String>) -> Vec<Seen>
     })
 }
 
+fn real() -> impl Iterator<Item = &'static str> {
+    REAL.split_whitespace().chain(WRITING.split_whitespace())
+}
+
 fn real_programs(image: &str, directory: &Path) {
     let list = ["run", "--rm", "--network", "none", "--read-only", "--entrypoint", "/usr/bin/tar", image];
-    let tar = command("docker").args(list).args(["-C", "/usr/bin", "-chf", "-"]).args(REAL).args(WRITING).arg("mkdir").output().unwrap();
+    let tar =
+        command("docker").args(list).args(["-C", "/usr/bin", "-chf", "-"]).args(real()).arg("mkdir").output().unwrap();
     assert!(tar.status.success(), "{}", String::from_utf8_lossy(&tar.stderr));
     tar::Archive::new(tar.stdout.as_slice()).unpack(directory).unwrap();
     // The driver's own; scripts have a stub of that name.
@@ -79,7 +83,7 @@ fn program(path: &Path, text: &str) {
 
 fn stubs(names: &BTreeSet<String>, directory: &Path) {
     fs::create_dir(directory).unwrap();
-    let names = names.iter().map(String::as_str).chain(REAL.iter().chain(WRITING).copied()).chain(COMMON.split_whitespace());
+    let names = names.iter().map(String::as_str).chain(real()).chain(COMMON.split_whitespace());
     for name in names.collect::<BTreeSet<_>>() {
         if !name.is_empty() && name.len() < 100 && name.trim_matches('.') != "" && !name.contains(['/', '\0']) {
             symlink("/real/stub", directory.join(name)).unwrap();
@@ -95,15 +99,37 @@ fn one_container(image: &str, place: &Path, number: usize, scripts: &[String]) -
     }
     let mut docker = command("docker");
     docker.args(["run", "--rm", "--network", "none", "--read-only", "--user", "10001:10001", "--cap-drop", "ALL"]);
-    docker.args(["--security-opt", "no-new-privileges", "--pids-limit", "200", "--memory", "512m", "--log-driver", "none"]);
+    docker.args([
+        "--security-opt",
+        "no-new-privileges",
+        "--pids-limit",
+        "200",
+        "--memory",
+        "512m",
+        "--log-driver",
+        "none",
+    ]);
     for tmpfs in ["/work", "/rec", "/tmp"] {
         docker.args(["--tmpfs", &format!("{tmpfs}:exec,mode=1777,size=128m")]);
     }
-    let mounts = [("real", "/real"), ("real/profile", "/etc/profile"), ("bin", "/usr/bin"), ("bin", "/usr/sbin"), ("bin", "/usr/local/bin")];
+    let mounts = [
+        ("real", "/real"),
+        ("real/profile", "/etc/profile"),
+        ("bin", "/usr/bin"),
+        ("bin", "/usr/sbin"),
+        ("bin", "/usr/local/bin"),
+    ];
     for (from, to) in mounts {
         docker.args(["-v", &format!("{}:{to}:ro", place.join(from).display())]);
     }
-    docker.args(["-v", &format!("{}:/scripts:ro", directory.display()), "--entrypoint", "/real/driver", image, SECONDS]);
+    docker.args([
+        "-v",
+        &format!("{}:/scripts:ro", directory.display()),
+        "--entrypoint",
+        "/real/driver",
+        image,
+        SECONDS,
+    ]);
     let output = docker.stdin(Stdio::null()).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let seen = read(&output.stdout);
@@ -120,7 +146,8 @@ fn read(output: &[u8]) -> BTreeMap<String, Seen> {
         match kind.as_str() {
             "S" => {
                 name = fields.next().unwrap();
-                all.entry(name.clone()).or_default().cut_short |= matches!(fields.next().unwrap().as_str(), "124" | "137");
+                all.entry(name.clone()).or_default().cut_short |=
+                    matches!(fields.next().unwrap().as_str(), "124" | "137");
             }
             "X" => all.entry(fields.next().unwrap()).or_default().rejected = true,
             "R" | "N" => {

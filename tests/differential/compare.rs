@@ -38,7 +38,11 @@ impl Said {
             named.extend(seen.started.iter().filter_map(|words| words.first()?.strip_prefix("/work/")));
         }
         let started = seen.started.iter().filter(|words| !self.is_interpreter(words) && !self.is_inner(words));
-        started.filter_map(|words| words.first()).map(String::as_str).filter(|name| !named.contains(base_name(name))).collect()
+        started
+            .filter_map(|words| words.first())
+            .map(String::as_str)
+            .filter(|name| !named.contains(base_name(name)))
+            .collect()
     }
 
     /// Whether the kernel started it for a file that the facts name: `#!/bin/sh`.
@@ -55,16 +59,15 @@ impl Said {
 }
 
 /// Programs, and what they start for a part of their own work, or for the text that the facts have read.
-const INNER: &[(&str, &[&str])] =
-    &[
-        ("flock", &["bash", "sh"]),
-        ("script", &["bash", "sh"]),
-        ("watch", &["sh"]),
-        ("tar", &["sh", "gzip", "bzip2", "xz", "zstd"]),
-        // Words of bash, programs for others: one runs the rest either way, the others are nowhere.
-        ("sh", &["time", "function", "select"]),
-        ("dash", &["time", "function", "select"]),
-    ];
+const INNER: &[(&str, &[&str])] = &[
+    ("flock", &["bash", "sh"]),
+    ("script", &["bash", "sh"]),
+    ("watch", &["sh", "time"]),
+    ("tar", &["sh", "gzip", "bzip2", "xz", "zstd"]),
+    // Words of bash, programs for others: one runs the rest either way, the others are nowhere.
+    ("sh", &["time", "function", "select"]),
+    ("dash", &["time", "function", "select"]),
+];
 
 fn base_name(path: &str) -> &str {
     path.rsplit_once('/').map_or(path, |(_, name)| name)

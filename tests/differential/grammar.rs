@@ -9,8 +9,37 @@ use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 const PROGRAMS: &[&str] = &["alpha", "beta", "gamma", "delta", "rm", "git", "ls", "/opt/x/run", "/bin/rm", "./tool"];
 /// Words that programs are given; also where a program would stand in another place.
 const WORDS: &[&str] = &[
-    "a", "-x", "--long=a", "'b c'", "\"b c\"", "\"$HOME\"", "$1", "${x:-a}", "*.txt", "a\\ b", "''", "$'\\t'", "{a,b}", "~",
-    "#a", "a#b", "if", "do", "x=1", "=", "[", "]", "!", "\"a\\\"b\"", "$((1 + 2))", "\\\n", "--", "-", "%", "@(a|b)", "\"#\"",
+    "a",
+    "-x",
+    "--long=a",
+    "'b c'",
+    "\"b c\"",
+    "\"$HOME\"",
+    "$1",
+    "${x:-a}",
+    "*.txt",
+    "a\\ b",
+    "''",
+    "$'\\t'",
+    "{a,b}",
+    "~",
+    "#a",
+    "a#b",
+    "if",
+    "do",
+    "x=1",
+    "=",
+    "[",
+    "]",
+    "!",
+    "\"a\\\"b\"",
+    "$((1 + 2))",
+    "\\\n",
+    "--",
+    "-",
+    "%",
+    "@(a|b)",
+    "\"#\"",
 ];
 
 /// As many scripts as asked for.
@@ -46,7 +75,8 @@ fn program() -> impl Strategy<Value = String> {
 fn simple() -> impl Strategy<Value = String> {
     let words = prop::collection::vec((space(), select(WORDS)), 0..4);
     let before = select(&["", "", "", "", "A=1 ", "A='b c' B=2 ", ">out ", "! ", "time ", "time -p "][..]);
-    let after = select(&["", "", "", " >out", " 2>&1", " </dev/null", " >>'o 1'", " &>out", " 2>err >&2", " <<<word"][..]);
+    let after =
+        select(&["", "", "", " >out", " 2>&1", " </dev/null", " >>'o 1'", " &>out", " 2>err >&2", " <<<word"][..]);
     (before, program(), words, after).prop_map(|(before, program, words, after)| {
         let words: String = words.into_iter().map(|(space, word)| format!("{space}{word}")).collect();
         format!("{before}{program}{words}{after}")
@@ -57,16 +87,56 @@ fn simple() -> impl Strategy<Value = String> {
 fn wrapped(simple: impl Strategy<Value = String> + Clone + 'static) -> impl Strategy<Value = String> {
     let by_words = select(
         &[
-            "env ", "env A=1 ", "env -u A -i ", "nice -n 5 ", "nice ", "timeout 5 ", "timeout -k 1 5s ", "nohup ", "setsid ",
-            "setsid -w ", "stdbuf -oL ", "command ", "command -p ", "exec ", "exec -a n ", "xargs ", "xargs -n 1 ", "xargs -I{} ",
-            "xargs -r -0 ", "builtin command ", "eval ", "time -p ", "env nice timeout 3 ", "ionice -c 3 ", "flock lock ",
-            "find . -name a.txt -exec ", "find . -type f -ok ", "command -v ", "trap - EXIT; ", "env -C sub ", "env -- ",
+            "env ",
+            "env A=1 ",
+            "env -u A -i ",
+            "nice -n 5 ",
+            "nice ",
+            "timeout 5 ",
+            "timeout -k 1 5s ",
+            "nohup ",
+            "setsid ",
+            "setsid -w ",
+            "stdbuf -oL ",
+            "command ",
+            "command -p ",
+            "exec ",
+            "exec -a n ",
+            "xargs ",
+            "xargs -n 1 ",
+            "xargs -I{} ",
+            "xargs -r -0 ",
+            "builtin command ",
+            "eval ",
+            "time -p ",
+            "env nice timeout 3 ",
+            "ionice -c 3 ",
+            "flock lock ",
+            "find . -name a.txt -exec ",
+            "find . -type f -ok ",
+            "command -v ",
+            "trap - EXIT; ",
+            "env -C sub ",
+            "env -- ",
         ][..],
     );
     let by_text = select(
         &[
-            "sh -c ", "bash -c ", "bash -lc ", "sh -xec ", "eval ", "trap ", "bash -o pipefail -c ", "timeout 3 sh -c ", "env bash -c ",
-            "xargs -0 sh -c ", "find . -name a.txt -exec sh -c ", "flock lock -c ", "script -qc ", "watch -g ", "bash --norc -c ",
+            "sh -c ",
+            "bash -c ",
+            "bash -lc ",
+            "sh -xec ",
+            "eval ",
+            "trap ",
+            "bash -o pipefail -c ",
+            "timeout 3 sh -c ",
+            "env bash -c ",
+            "xargs -0 sh -c ",
+            "find . -name a.txt -exec sh -c ",
+            "flock lock -c ",
+            "script -qc ",
+            "watch -g ",
+            "bash --norc -c ",
         ][..],
     );
     prop_oneof![
@@ -89,7 +159,10 @@ fn wrapped(simple: impl Strategy<Value = String> + Clone + 'static) -> impl Stra
 fn compound(inner: impl Strategy<Value = String> + Clone + 'static) -> impl Strategy<Value = String> {
     let pair = || (inner.clone(), inner.clone());
     prop_oneof![
-        (pair(), select(&["; ", "\n", " && ", " || ", " | ", " |& ", " & ", ";", "|", "&&\n", " # note\n", "\n\n\t"][..]))
+        (
+            pair(),
+            select(&["; ", "\n", " && ", " || ", " | ", " |& ", " & ", ";", "|", "&&\n", " # note\n", "\n\n\t"][..])
+        )
             .prop_map(|((a, b), joint)| format!("{a}{joint}{b}")),
         inner.clone().prop_map(|a| format!("( {a} )")),
         inner.clone().prop_map(|a| format!("({a}\n)")),
@@ -139,8 +212,6 @@ fn compound(inner: impl Strategy<Value = String> + Clone + 'static) -> impl Stra
 
 fn script() -> BoxedStrategy<String> {
     let leaf = prop_oneof![4 => simple(), 3 => wrapped(simple().boxed())].boxed();
-    leaf.prop_recursive(4, 24, 3, |inner| {
-        prop_oneof![6 => compound(inner.clone()), 1 => wrapped(inner)].boxed()
-    })
-    .boxed()
+    leaf.prop_recursive(4, 24, 3, |inner| prop_oneof![6 => compound(inner.clone()), 1 => wrapped(inner)].boxed())
+        .boxed()
 }
