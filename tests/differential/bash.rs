@@ -16,37 +16,10 @@ const STUB: &str = include_str!("stub.sh");
 const DRIVER: &str = include_str!("driver.sh");
 
 /// Programs that start others: behind their stub the real one, so that those are seen.
-const REAL: &[&str] = &[
-    "bash",
-    "dash",
-    "sh",
-    "env",
-    "xargs",
-    "nice",
-    "nohup",
-    "timeout",
-    "time",
-    "find",
-    "flock",
-    "script",
-    "setsid",
-    "stdbuf",
-    "ionice",
-    "taskset",
-    "chrt",
-    "watch",
-    "awk",
-    "sed",
-    "sort",
-    "split",
-    "tar",
-    "run-parts",
-];
+const REAL: &str = "bash dash sh env xargs nice nohup timeout time find flock script setsid stdbuf ionice taskset chrt watch \
+    awk sed sort split tar run-parts";
 /// Programs that write what scripts run later: real behind their stub, too.
-const WRITING: &[&str] = &[
-    "cat", "tee", "cp", "mv", "ln", "chmod", "touch", "head", "tail", "tr", "seq", "echo", "printf", "test",
-    "basename", "dirname",
-];
+const WRITING: &str = "cat tee cp mv ln chmod touch head tail tr seq echo printf test basename dirname";
 /// Programs that are there although no script names them.
 const COMMON: &str = "rm ls grep mkdir cut wc git curl wget ssh python3 python \
     perl node npm npx make tee dd less vim ed nc sudo su id whoami date sleep true false kill planted";
@@ -85,16 +58,14 @@ pub(crate) fn run_all(scripts: &[String], names: &BTreeSet<String>) -> Vec<Seen>
     })
 }
 
+fn real() -> impl Iterator<Item = &'static str> {
+    REAL.split_whitespace().chain(WRITING.split_whitespace())
+}
+
 fn real_programs(image: &str, directory: &Path) {
     let list = ["run", "--rm", "--network", "none", "--read-only", "--entrypoint", "/usr/bin/tar", image];
-    let tar = command("docker")
-        .args(list)
-        .args(["-C", "/usr/bin", "-chf", "-"])
-        .args(REAL)
-        .args(WRITING)
-        .arg("mkdir")
-        .output()
-        .unwrap();
+    let tar =
+        command("docker").args(list).args(["-C", "/usr/bin", "-chf", "-"]).args(real()).arg("mkdir").output().unwrap();
     assert!(tar.status.success(), "{}", String::from_utf8_lossy(&tar.stderr));
     tar::Archive::new(tar.stdout.as_slice()).unpack(directory).unwrap();
     // The driver's own; scripts have a stub of that name.
@@ -112,10 +83,9 @@ fn program(path: &Path, text: &str) {
 
 fn stubs(names: &BTreeSet<String>, directory: &Path) {
     fs::create_dir(directory).unwrap();
-    let names =
-        names.iter().map(String::as_str).chain(REAL.iter().chain(WRITING).copied()).chain(COMMON.split_whitespace());
+    let names = names.iter().map(String::as_str).chain(real()).chain(COMMON.split_whitespace());
     for name in names.collect::<BTreeSet<_>>() {
-        if !name.is_empty() && name.len() < 100 && !name.trim_matches('.').is_empty() && !name.contains(['/', '\0']) {
+        if !name.is_empty() && name.len() < 100 && name.trim_matches('.') != "" && !name.contains(['/', '\0']) {
             symlink("/real/stub", directory.join(name)).unwrap();
         }
     }

@@ -54,7 +54,7 @@ impl Said {
     fn is_inner(&self, words: &[String]) -> bool {
         let names = |outer: &str| self.programs.iter().any(|program| base_name(program) == outer);
         let inner = |name: &&str| words.first().is_some_and(|program| base_name(program) == *name);
-        INNER.iter().any(|(outer, all)| names(outer) && all.iter().any(|name| inner(name)))
+        INNER.iter().any(|(outer, all)| names(outer) && all.iter().any(|name| inner(&name)))
     }
 }
 
@@ -62,7 +62,7 @@ impl Said {
 const INNER: &[(&str, &[&str])] = &[
     ("flock", &["bash", "sh"]),
     ("script", &["bash", "sh"]),
-    ("watch", &["sh"]),
+    ("watch", &["sh", "time"]),
     ("tar", &["sh", "gzip", "bzip2", "xz", "zstd"]),
     // Words of bash, programs for others: one runs the rest either way, the others are nowhere.
     ("sh", &["time", "function", "select"]),

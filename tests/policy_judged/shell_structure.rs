@@ -138,6 +138,25 @@ fn where_the_parser_is_known_to_be_wrong() {
 }
 
 #[test]
+fn quotes_that_are_none() {
+    each(
+        &policy(ECHO),
+        Deny,
+        &[
+            "echo \"${x-'$(rm a)'}\"",
+            "echo \"${x-'}$(rm a)'}\"",
+            "cat <<E\n${x-'$(rm a)'}\nE",
+            "echo \"`echo \\\"'\\\" ; rm \\\"'\\\"`\"",
+            "echo `A='\\\\''b' rm a\\\\''c'`",
+            "echo `r\\\\\nm a`",
+            "echo `\\\\rm a`",
+        ],
+    );
+    none_allowed(&policy(ECHO), &["echo $'a\\\nb'", "declare -a x='($(rm a))'", "local x='($(rm a))'"]);
+    each(&policy(ECHO), Allow, &["echo ${x:-'a b'} `echo \"a\"`", "echo $'a' \\\n b", "declare -a x=(1 2)"]);
+}
+
+#[test]
 fn what_looks_like_another_character_is_no_script() {
     for text in ["echo a\u{0}b", "echo a\rrm b", "r\u{200b}m a", "echo \u{202e}a", "echo \u{1b}[2Ka", "echo a\u{feff}"]
     {

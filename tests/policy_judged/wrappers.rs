@@ -30,6 +30,10 @@ fn a_refused_program_behind_a_wrapper() {
             "exec -a x sudo ls",
             "eval 'sudo ls'",
             "eval sudo ls",
+            "eval -- sudo ls",
+            "trap -- 'sudo ls' EXIT",
+            "env - sudo ls",
+            "env - A=1 sudo ls",
             "trap 'sudo ls' EXIT",
             "sh -c 'sudo ls'",
             "bash -lc 'sudo ls'",
@@ -160,4 +164,38 @@ fn what_was_fetched_is_run_by_way_of_a_file() {
         ],
     );
     each(&preset("default", &[]), Ask, &["curl -o data.json https://x.test/d; jq . data.json"]);
+}
+
+#[test]
+fn text_that_another_shell_reads_otherwise() {
+    let policy = policy("exec:\n  allow: [echo, cat, chmod]\n  deny: [rm]\n");
+    each(
+        &policy,
+        Ask,
+        &[
+            "sh -c '((rm a))'",
+            "sh -c '( (echo a) ); ((echo a))'",
+            "sh -c '[[ a && rm a ]]'",
+            "sh -c 'echo a &> b rm a'",
+            "dash -c 'echo a &>>b rm a'",
+            "sh -c 'echo $'\\''it\\'\\''s $(date)'\\'",
+            "cat >a.sh <<'E'\n((rm a))\nE\nsh a.sh",
+            "cat >a.sh <<'E'\n#!/bin/sh\necho a &>b rm a\nE\nchmod +x a.sh; ./a.sh",
+            "sh <<'E'\n[[ a && rm a ]]\nE",
+            "flock lock -c 'echo a &> b rm a'",
+            "script -qc 'echo a &> b rm a' /dev/null",
+            "watch 'echo a &> b rm a'",
+            "zsh -c 'echo *(e:\"rm a\":)'",
+            "fish -c 'echo a'",
+        ],
+    );
+    each(
+        &policy,
+        Allow,
+        &[
+            "bash -c '((1)) && [[ a && rm ]] && echo a &> b'",
+            "sh -c 'echo $((1 + 2)) \"[[:space:]]\" 2>&1'",
+            "cat >a.sh <<'E'\n[[ a ]] && echo a\nE\nbash a.sh",
+        ],
+    );
 }
