@@ -85,7 +85,7 @@ fn stubs(names: &BTreeSet<String>, directory: &Path) {
     fs::create_dir(directory).unwrap();
     let names = names.iter().map(String::as_str).chain(real()).chain(COMMON.split_whitespace());
     for name in names.collect::<BTreeSet<_>>() {
-        if !name.is_empty() && name.len() < 100 && name.trim_matches('.') != "" && !name.contains(['/', '\0']) {
+        if !name.is_empty() && name.len() < 100 && !name.trim_matches('.').is_empty() && !name.contains(['/', '\0']) {
             symlink("/real/stub", directory.join(name)).unwrap();
         }
     }
