@@ -2,6 +2,7 @@
 #![cfg(test)]
 
 #[path = "../fuzz/src/lib.rs"]
+#[expect(unreachable_pub, clippy::type_complexity, reason = "to the targets it is a crate of its own")]
 mod targets;
 
 use std::fs;
