@@ -83,8 +83,11 @@ fn program(path: &Path, text: &str) {
 
 fn stubs(names: &BTreeSet<String>, directory: &Path) {
     fs::create_dir(directory).unwrap();
-    let names = names.iter().map(String::as_str).chain(real()).chain(COMMON.split_whitespace());
-    for name in names.collect::<BTreeSet<_>>() {
+    let mut all: BTreeSet<&str> = names.iter().map(String::as_str).collect();
+    for name in real().chain(COMMON.split_whitespace()) {
+        all.insert(name);
+    }
+    for name in all {
         if !name.is_empty() && name.len() < 100 && !name.trim_matches('.').is_empty() && !name.contains(['/', '\0']) {
             symlink("/real/stub", directory.join(name)).unwrap();
         }
