@@ -54,7 +54,7 @@ impl Said {
     fn is_inner(&self, words: &[String]) -> bool {
         let names = |outer: &str| self.programs.iter().any(|program| base_name(program) == outer);
         let inner = |name: &&str| words.first().is_some_and(|program| base_name(program) == *name);
-        INNER.iter().any(|(outer, all)| names(outer) && all.iter().any(|name| inner(name)))
+        INNER.iter().any(|(outer, all)| names(outer) && all.iter().any(inner))
     }
 }
 
