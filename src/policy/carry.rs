@@ -155,16 +155,21 @@ fn trap(arguments: &[Word]) -> Vec<Carried> {
 fn shell(name: &str, command: &Command) -> Vec<Carried> {
     let arguments = command.arguments();
     let mut command_text = false;
+    let mut ended = false;
     let mut words = arguments.iter();
     while let Some(word) = words.next() {
         let Some(text) = word.pattern() else { return vec![unknown(&format!("what `{name}` runs"))] };
         match text {
-            "--" | "-" => {}
+            _ if ended && command_text => return text_for(name, text),
+            _ if ended => return vec![Carried::File(word.clone(), name.to_owned())],
+            "--" | "-" => ended = true,
             "--version" | "--help" => return vec![Carried::Nothing],
-            "-o" | "+o" | "-O" | "+O" => drop(words.next()),
             "--norc" | "--noprofile" | "--posix" | "--login" | "--restricted" | "--verbose" => {}
             _ if text.starts_with("--") => return vec![unknown(&format!("what `{name} {text}` runs"))],
-            _ if text.starts_with('-') && text.len() > 1 => command_text |= text.contains('c'),
+            _ if text.starts_with(['-', '+']) && text.len() > 1 => {
+                command_text |= text.starts_with('-') && text.contains('c');
+                text.matches(['o', 'O']).for_each(|_| drop(words.next()));
+            }
             _ if command_text => return text_for(name, text),
             _ => return vec![Carried::File(word.clone(), name.to_owned())],
         }
@@ -263,12 +268,23 @@ fn find(arguments: &[Word]) -> Vec<Carried> {
     while let Some(word) = words.next() {
         match word.fixed.as_str() {
             "-exec" | "-execdir" | "-ok" | "-okdir" if word.known => {
-                let command: Vec<Word> =
-                    words.by_ref().take_while(|word| !matches!(word.fixed.as_str(), ";" | "+")).cloned().collect();
+                let mut command: Vec<Word> = Vec::new();
+                for word in words.by_ref() {
+                    // A `+` ends it after `{}` alone.
+                    let marked = command.last().is_some_and(|last| last.fixed == "{}");
+                    if word.fixed == ";" || word.fixed == "+" && marked {
+                        break;
+                    }
+                    command.push(word.clone());
+                }
                 found.push(placeholder(command, "{}", "find"));
             }
             "-fprintf" | "-fprint" | "-fls" | "-fprint0" => {
                 found.extend(words.next().cloned().map(Carried::Writes));
+            }
+            // What they compare with may look like `-exec`.
+            "-name" | "-iname" | "-path" | "-ipath" | "-wholename" | "-regex" | "-newer" | "-samefile" | "-lname" => {
+                words.next();
             }
             _ => {}
         }

@@ -228,7 +228,15 @@ impl Walk {
 
     /// brush-parser 0.4.0 leaves out a `\` before the end of a line inside of `$'…'`; bash keeps both.
     fn argument(&mut self, word: &brush_parser::ast::Word, words: &mut Vec<Word>) {
-        if let Some(place) = span_of(word).filter(|_| word.value.contains("$'")) {
+        let place = span_of(word);
+        // Nor does it know `{name}>file`, which gives the file a number of the shell's choice.
+        let name = word.value.strip_prefix('{').and_then(|rest| rest.strip_suffix('}'));
+        let named = name.is_some_and(|name| name.chars().all(|c| c.is_alphanumeric() || c == '_'));
+        let after = place.as_ref().filter(|_| named).and_then(|place| self.source.chars().nth(place.end));
+        if matches!(after, Some('<' | '>')) {
+            return;
+        }
+        if let Some(place) = place.filter(|_| word.value.contains("$'")) {
             let text: String = self.source.chars().skip(place.start).take(place.len()).collect();
             if text.contains("\\\n") {
                 self.unknown(format!("what the lines inside of `{}` are", excerpt(&text)));
@@ -278,7 +286,11 @@ impl Walk {
     }
 
     /// Records a command and everything that it runs in turn.
-    fn words(&mut self, words: Vec<Word>, input: Option<Input>) {
+    fn words(&mut self, mut words: Vec<Word>, input: Option<Input>) {
+        // Of `time -- a`, which brush-parser 0.4.0 takes for a program.
+        if words.len() > 1 && words.first().and_then(Word::text) == Some("--") {
+            words.remove(0);
+        }
         if self.depth >= DEPTH_MAX || self.facts.commands.len() > COMMANDS_MAX {
             return self.unknown("more is nested here than is looked at");
         }

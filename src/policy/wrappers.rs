@@ -63,8 +63,8 @@ const WRAPPERS: &[Wrapper] = &[
     },
     plain("doas", "n", "uC"),
     Wrapper {
-        long: &["null", "no-run-if-empty", "verbose", "interactive", "exit", "open-tty"],
-        long_values: &["max-args", "max-procs", "max-lines", "max-chars", "delimiter", "arg-file", "replace"],
+        long: &["null", "no-run-if-empty", "verbose", "interactive", "exit", "open-tty", "max-lines", "eof"],
+        long_values: &["max-args", "max-procs", "max-chars", "delimiter", "arg-file", "replace"],
         ..plain("xargs", "0rtpxo", "nPLIdEasile")
     },
     Wrapper {

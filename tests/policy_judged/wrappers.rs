@@ -34,6 +34,20 @@ fn a_refused_program_behind_a_wrapper() {
             "trap -- 'sudo ls' EXIT",
             "env - sudo ls",
             "env - A=1 sudo ls",
+            "time -- sudo ls",
+            "time -p -- sudo ls",
+            "{x}>out sudo ls",
+            "{sudo,ls}>out",
+            "git {x}>out; env {y}<in sudo ls",
+            "xargs --max-lines sudo ls",
+            "xargs --eof sudo ls",
+            "find . -exec env -u + sudo ls {} ';'",
+            "find . -name -exec -exec sudo ls ';'",
+            "find . -exec git log + sudo {} + -exec sudo ls ';'",
+            "bash -cO extglob 'sudo ls'",
+            "bash -co errexit 'sudo ls'",
+            "bash +O extglob -ec 'sudo ls'",
+            "bash -c -- 'sudo ls'",
             "trap 'sudo ls' EXIT",
             "sh -c 'sudo ls'",
             "bash -lc 'sudo ls'",
@@ -107,6 +121,8 @@ fn an_option_or_wrapper_that_is_not_known() {
             "parallel --what git ::: a",
             "sh --what -c 'git status'",
             "sh x.sh",
+            "bash - -c 'git status'",
+            "bash -- -c 'git status'",
             "echo a | sh",
             "sh",
             "find . -exec sh -c 'git log {}' \\;",
@@ -168,7 +184,7 @@ fn what_was_fetched_is_run_by_way_of_a_file() {
 
 #[test]
 fn text_that_another_shell_reads_otherwise() {
-    let policy = policy("exec:\n  allow: [echo, cat, chmod]\n  deny: [rm]\n");
+    let policy = policy("exec:\n  allow: [echo, cat, chmod, flock, script, watch]\n  deny: [rm]\n");
     each(
         &policy,
         Ask,
