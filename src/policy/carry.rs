@@ -168,7 +168,9 @@ fn shell(name: &str, command: &Command) -> Vec<Carried> {
             _ if text.starts_with("--") => return vec![unknown(&format!("what `{name} {text}` runs"))],
             _ if text.starts_with(['-', '+']) && text.len() > 1 => {
                 command_text |= text.starts_with('-') && text.contains('c');
-                text.matches(['o', 'O']).for_each(|_| drop(words.next()));
+                for _ in text.matches(['o', 'O']) {
+                    words.next();
+                }
             }
             _ if command_text => return text_for(name, text),
             _ => return vec![Carried::File(word.clone(), name.to_owned())],

@@ -266,6 +266,10 @@ impl Walk {
         for item in simple.suffix.iter().flat_map(|suffix| &suffix.0) {
             self.item(item, &mut words, false);
         }
+        // Of `time -- a`, which brush-parser 0.4.0 takes for a program.
+        if words.len() > 1 && words.first().and_then(Word::text) == Some("--") {
+            words.remove(0);
+        }
         let own = self.facts.commands.len();
         for redirect in self.facts.redirects.iter_mut().skip(redirected) {
             redirect.of = own..own + 1;
@@ -286,11 +290,7 @@ impl Walk {
     }
 
     /// Records a command and everything that it runs in turn.
-    fn words(&mut self, mut words: Vec<Word>, input: Option<Input>) {
-        // Of `time -- a`, which brush-parser 0.4.0 takes for a program.
-        if words.len() > 1 && words.first().and_then(Word::text) == Some("--") {
-            words.remove(0);
-        }
+    fn words(&mut self, words: Vec<Word>, input: Option<Input>) {
         if self.depth >= DEPTH_MAX || self.facts.commands.len() > COMMANDS_MAX {
             return self.unknown("more is nested here than is looked at");
         }
