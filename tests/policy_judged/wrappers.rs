@@ -34,20 +34,6 @@ fn a_refused_program_behind_a_wrapper() {
             "trap -- 'sudo ls' EXIT",
             "env - sudo ls",
             "env - A=1 sudo ls",
-            "time -- sudo ls",
-            "time -p -- sudo ls",
-            "{x}>out sudo ls",
-            "{sudo,ls}>out",
-            "git {x}>out; env {y}<in sudo ls",
-            "xargs --max-lines sudo ls",
-            "xargs --eof sudo ls",
-            "find . -exec env -u + sudo ls {} ';'",
-            "find . -name -exec -exec sudo ls ';'",
-            "find . -exec git log + sudo {} + -exec sudo ls ';'",
-            "bash -cO extglob 'sudo ls'",
-            "bash -co errexit 'sudo ls'",
-            "bash +O extglob -ec 'sudo ls'",
-            "bash -c -- 'sudo ls'",
             "trap 'sudo ls' EXIT",
             "sh -c 'sudo ls'",
             "bash -lc 'sudo ls'",
@@ -78,6 +64,30 @@ fn a_refused_program_behind_a_wrapper() {
             "bash <<'E'\nsudo ls\nE",
             "cat > x.sh <<'E'\nsudo ls\nE\nbash x.sh",
             "cat > x.sh <<'E'\n#!/bin/sh\nsudo ls\nE\nchmod +x x.sh && ./x.sh",
+        ],
+    );
+}
+
+#[test]
+fn a_refused_program_behind_options_that_end_or_cluster() {
+    each(
+        &policy(GIT),
+        Deny,
+        &[
+            "time -- sudo ls",
+            "time -p -- sudo ls",
+            "{x}>out sudo ls",
+            "{sudo,ls}>out",
+            "git {x}>out; env {y}<in sudo ls",
+            "xargs --max-lines sudo ls",
+            "xargs --eof sudo ls",
+            "find . -exec env -u + sudo ls {} ';'",
+            "find . -name -exec -exec sudo ls ';'",
+            "find . -exec git log + sudo {} + -exec sudo ls ';'",
+            "bash -cO extglob 'sudo ls'",
+            "bash -co errexit 'sudo ls'",
+            "bash +O extglob -ec 'sudo ls'",
+            "bash -c -- 'sudo ls'",
         ],
     );
 }
