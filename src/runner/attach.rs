@@ -45,8 +45,7 @@ pub(super) struct Frames {
 pub(super) async fn attach(docker: &Docker, container: &str, frame_bytes_max: usize) -> Result<Attached, EngineError> {
     let options = AttachContainerOptionsBuilder::default().stdin(true).stdout(true).stderr(true).stream(true).build();
     let streams = docker.attach_container(container, Some(options)).await?;
-    let frames =
-        Frames { output: streams.output, buffer: BytesMut::new(), frame_bytes_max, complaint: String::new() };
+    let frames = Frames { output: streams.output, buffer: BytesMut::new(), frame_bytes_max, complaint: String::new() };
     Ok(Attached { input: streams.input, frames })
 }
 

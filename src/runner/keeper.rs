@@ -108,7 +108,8 @@ async fn start(runner: &Runner, engine: &Engine, workspace: &Path) -> Result<Kee
 /// Starts the container, opens its places, and sees that it works on the directory that was probed.
 async fn open(runner: &Runner, engine: &Engine, container: &str, places: Places) -> Result<Attached, String> {
     let workspace = places.workspace.clone();
-    let attached = attach::attach(&engine.docker, container, FRAME_BYTES_MAX).await.map_err(|error| error.to_string())?;
+    let attached =
+        attach::attach(&engine.docker, container, FRAME_BYTES_MAX).await.map_err(|error| error.to_string())?;
     engine.docker.start_container(container, None).await.map_err(|error| error.to_string())?;
     let mut keeper = Keeper { container: container.to_owned(), attached, asked_at: Instant::now() };
     let answer = keeper.exchange(&ToKeeper::Open(places)).await?;
