@@ -54,8 +54,8 @@ fn stricter(text: &str, plain: &Decision) -> Vec<(&'static str, String)> {
     if !plain.reasons.iter().any(|reason| reason.text.contains("pars")) {
         scripts.push(("a command more", format!("{text}\nnmap x")));
         scripts.push(("a subshell", format!("(\n{text}\n)")));
-        // Elsewhere it would be part of a word, of a here-document, or a mistake of grammar.
-        if !text.contains("<<") && text.ends_with(|c: char| c.is_ascii_alphanumeric()) {
+        // Elsewhere it would be part of a word or of a here-document.
+        if !text.contains("<<") && text.ends_with(|c: char| c.is_ascii_alphanumeric() || ";& ".contains(c)) {
             scripts.push(("a command more on the line", format!("{text}; nmap x")));
         }
     }

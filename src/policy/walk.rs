@@ -1,6 +1,8 @@
 //! From shell text to facts: walks the syntax tree and re-reads what nested shells would run.
 //! Refuses to guess: an error of the parser, or a place where it is known to be wrong, is an unknown.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
 use brush_parser::ast::{
     AndOr, AndOrList, AssignmentName, AssignmentValue, Command as Node, CommandPrefixOrSuffixItem as Item,
     CompoundList, CompoundListItem, Pipeline, SeparatorOperator, SimpleCommand,
@@ -18,6 +20,9 @@ use super::written::Written;
 pub(super) const DEPTH_MAX: usize = 32;
 /// Most commands of one script that are looked at.
 const COMMANDS_MAX: usize = 4096;
+
+/// Most parts of a text with a mistake in it that are looked at.
+const PARTS_MAX: usize = 256;
 
 /// The facts of `source`.
 pub(crate) fn facts(source: &str) -> Facts {
@@ -92,13 +97,35 @@ impl Walk {
         self.depth += 1;
         self.sources += 1;
         let outer = std::mem::replace(&mut self.source, source.to_owned());
-        match Parser::new(source.as_bytes(), &self.options).parse_program() {
-            Ok(program) => program.complete_commands.iter().for_each(|list| self.list(list)),
-            Err(_) => self.unknown(format!("`{}` cannot be parsed", excerpt(source))),
+        if !self.read(source) {
+            self.unknown(format!("`{}` cannot be parsed", excerpt(source)));
+            self.parts(source);
         }
         self.source = outer;
         self.sources -= 1;
         self.depth -= 1;
+    }
+
+    /// Walks `source`, or returns `false` when it cannot be parsed.
+    fn read(&mut self, source: &str) -> bool {
+        // brush-parser 0.4.0 panics at `99999999999>a`.
+        let parse = || Parser::new(source.as_bytes(), &self.options).parse_program();
+        let Ok(Ok(program)) = catch_unwind(AssertUnwindSafe(parse)) else { return false };
+        program.complete_commands.iter().for_each(|list| self.list(list));
+        true
+    }
+
+    /// What of a text with a mistake in it can be read by itself: a shell runs what stands before its mistake, and
+    /// what is refused is refused beside a mistake too.
+    fn parts(&mut self, source: &str) {
+        self.sources += 1;
+        for part in source.split([';', '&', '|', '\n']).take(PARTS_MAX) {
+            if crate::domain::script::Script::new(part.to_owned()).is_ok() {
+                part.clone_into(&mut self.source);
+                self.read(part);
+            }
+        }
+        self.sources -= 1;
     }
 
     pub(super) fn list(&mut self, list: &CompoundList) {

@@ -163,3 +163,19 @@ fn what_looks_like_another_character_is_no_script() {
         assert!(castoff::domain::script::Script::new(text.to_owned()).is_err(), "{text:?}");
     }
 }
+
+#[test]
+fn a_mistake_of_grammar_hides_nothing_that_is_refused() {
+    each(
+        &policy(ECHO),
+        Deny,
+        &[
+            "rm a;; echo b",
+            "rm a; echo b 99999999999>c",
+            "echo a\nrm b\nif",
+            "echo a | rm b && (",
+            "bash -c 'rm a; fi'",
+        ],
+    );
+    each(&policy(ECHO), Ask, &["echo a;; echo b", "echo 99999999999>c", "echo 'rm a' ) "]);
+}
