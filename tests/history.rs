@@ -82,6 +82,7 @@ fn records(number: u8, person: &str, script: &str, fate: Fate) -> Vec<Record> {
             suggestion: None,
             policy: Digest::of(b"policy"),
             always: Vec::new(),
+            approvers: Vec::new(),
         }),
         plan: None,
         digest: None,

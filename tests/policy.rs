@@ -320,6 +320,40 @@ fn a_rule_grants_its_hosts() {
 }
 
 #[test]
+fn a_rule_names_its_approvers_and_its_image() {
+    let tools = "exec:
+  allow: [echo, cat, { run: wc, image: workbench }, { run: git, approval: always, approvers: [\"987654321\", owner] }]
+  ask: [{ run: echo, approvers: [Partner] }, { run: cat }]
+";
+    let users = USERS.replace("    tools: [\"calendar\", \"reminders\", \"search\"]\n", "");
+    let policy = load(&[("tools.yaml", tools), ("users.yaml", &users)]).unwrap();
+    let approvers = |script: &str| {
+        let judged = judge(&policy, "Partner", script);
+        assert_eq!(judged.decision().verdict, Verdict::Ask, "{script}");
+        judged.decision().approvers.iter().map(|person| person.as_str().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(approvers("echo a"), ["987654321"]);
+    assert_eq!(approvers("git log"), ["987654321", "owner"]);
+    assert_eq!(approvers("echo a; git log"), ["987654321"]);
+    // Whatever else asks is the owner's to answer.
+    assert!(approvers("echo a | cat").is_empty());
+    assert!(approvers("git push").is_empty());
+    assert!(approvers("echo a; eval \"$b\"").is_empty());
+    let image = |script: &str| judge(&policy, "owner", script).decision().image.clone();
+    assert_eq!([image("wc -l"), image("echo a"), image("echo a | wc")], ["workbench", "base", "workbench"]);
+
+    for (rule, said) in [
+        ("{ run: a, approvers: [nobody] }", "`nobody` of `approvers:` is not in users.yaml"),
+        ("{ run: a, approvers: [Assistant] }", "`Assistant` is limited"),
+        ("{ run: a, image: huge }", "there is no image `huge`"),
+    ] {
+        let tools = format!("exec:\n  ask: [{rule}]\n");
+        let errors = load(&[("tools.yaml", &tools), ("users.yaml", USERS)]).unwrap_err().to_string();
+        assert!(errors.contains(said) && errors.contains("tools.yaml:2"), "{errors}");
+    }
+}
+
+#[test]
 fn mistakes_are_shown_where_they_stand() {
     for (name, text, message, line) in [
         ("tools.yaml", "exec:\n  alow: [git]\n", "alow", 2),

@@ -11,12 +11,16 @@ use secrecy::{ExposeSecret as _, SecretString};
 use super::outcome::{BAD_INPUT, UNAVAILABLE};
 use crate::control::client::{Client, Refused};
 use crate::control::wire::{ModelStatus, SettingsRequest};
+use crate::domain::model::ModelRequest;
 use crate::domain::principal::Trust;
 use crate::domain::record::{AuditEntry, Record};
-use crate::runtime::clock;
+use crate::domain::time::Timestamp;
+use crate::engine::{Budget, trial};
+use crate::policy::Policy;
 use crate::runtime::models::Models;
 use crate::runtime::settings::{self, Wish};
-use crate::store::Store;
+use crate::runtime::{clock, core};
+use crate::store::{Store, StoreError};
 
 /// Longest key.
 const KEY_BYTES_MAX: u64 = 4096;
@@ -118,8 +122,13 @@ async fn offline(home: &Path, config: &Path, wish: Wish) -> anyhow::Result<Vec<S
     )?;
     let store = Arc::new(store);
     let models = Models::alone(config, Arc::clone(&store))?;
-    let tried = settings::try_out(&models, wish).await.map_err(|why| Refused { code: BAD_INPUT, why })?;
     let now = clock::now();
+    let book = async |request: &ModelRequest| {
+        let mut budget = budget(&policy, &store, now).map_err(|error| error.to_string())?;
+        let (records, _) = trial(&mut budget, &owner, request, now).map_err(|error| error.to_string())?;
+        store.commit(&records).map_err(|error| error.to_string())
+    };
+    let tried = settings::try_out(&models, wish, book).await.map_err(|why| Refused { code: BAD_INPUT, why })?;
     let mut records = Vec::new();
     for (name, value) in tried.settings {
         let detail = serde_json::json!({ "name": name.key(), "removed": value.is_none() });
@@ -135,6 +144,16 @@ async fn offline(home: &Path, config: &Path, wish: Wish) -> anyhow::Result<Vec<S
     }
     store.commit(&records)?;
     Ok(tried.said)
+}
+
+/// The budget as files, settings and ledger tell it.
+fn budget(policy: &Policy, store: &Store, now: Timestamp) -> Result<Budget, StoreError> {
+    let mut terms = Arc::clone(policy.terms());
+    for (provider, amount) in store.daily_budgets()?.into_iter().filter_map(core::daily_budget) {
+        terms = Arc::new(terms.with_daily(&provider, amount));
+    }
+    let ledger = store.ledger(Budget::ledger_since(&terms.zone, now))?;
+    Ok(Budget::recover(terms, ledger, now).budget)
 }
 
 /// A secret that was given as `-`, as nothing, or (with a warning) as it is.

@@ -7,7 +7,7 @@ use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
 
 use crate::config::load_policy;
-use crate::domain::plan::Review;
+use crate::domain::plan::{Access, Mount, Review};
 use crate::domain::principal::Principal;
 use crate::domain::record::{Reason, Verdict};
 use crate::domain::script::Script;
@@ -77,6 +77,7 @@ pub fn explain(
         writeln!(out)?;
     } else {
         write_text(judged.script().as_str(), judged.decision(), out)?;
+        write_mounts(&policy, &principal, out)?;
     }
     Ok(0)
 }
@@ -225,6 +226,20 @@ fn write_text(script: &str, decision: &Decision, out: &mut impl Write) -> anyhow
     writeln!(out, "network: {network}  review: {review}  image: {}", decision.image)?;
     if let Some(suggestion) = &decision.suggestion {
         writeln!(out, "hint: {suggestion}")?;
+    }
+    Ok(())
+}
+
+/// What a run of this person sees of the host.
+fn write_mounts(policy: &Policy, principal: &Principal, out: &mut impl Write) -> anyhow::Result<()> {
+    let mounts = crate::engine::plan::mounts(policy, &principal.person, principal);
+    for Mount { path, access } in mounts {
+        let how = match access {
+            Access::Overlay => "copy-on-write",
+            Access::Read => "read-only",
+            Access::Direct => "written at once: no review, no undo",
+        };
+        writeln!(out, "mount: {} ({how})", visible(&path.display().to_string()))?;
     }
     Ok(())
 }

@@ -11,7 +11,7 @@ use super::view::table;
 use crate::config::{load_policy, presets};
 use crate::control::client::{Client, Refused};
 use crate::control::wire::{PolicyView, RightsRequest};
-use crate::domain::ids::RuleId;
+use crate::domain::ids::{PersonId, RuleId};
 use crate::domain::plan::Access;
 use crate::policy::{Listing, Policy, Rights, RuleLine};
 
@@ -183,6 +183,12 @@ fn more(rule: &RuleLine) -> String {
     let network = rule.network.iter().map(|hosts| format!("network {}", hosts.join(" ")));
     let approval = rule.approval.iter().map(|approval| format!("approval {approval}"));
     let review = rule.review.iter().map(|review| format!("review {review}"));
-    let all: Vec<String> = network.chain(approval).chain(review).chain(rule.why.clone()).collect();
+    let image = rule.image.iter().map(|image| format!("image {image}"));
+    let names: Vec<&str> = rule.approvers.iter().map(PersonId::as_str).collect();
+    let approvers = (!names.is_empty()).then(|| format!("{} may answer for themselves", names.join(", ")));
+    let secrets =
+        (!rule.secrets.is_empty()).then(|| format!("secrets {} (commands are given none yet)", rule.secrets.join(" ")));
+    let more = network.chain(approval).chain(review).chain(image).chain(approvers).chain(secrets);
+    let all: Vec<String> = more.chain(rule.why.clone()).collect();
     all.join("; ")
 }

@@ -129,10 +129,10 @@ fn load(
     let (limits_source, limits) = read::<raw::LimitsFile>(config_files, "limits.yaml", &mut errors);
     let exec = tools.exec.unwrap_or_default();
     let files = tools.files.unwrap_or_default();
-    let rules = rules::rules(&exec, &tools.require_approval, &tools_source, &mut errors);
+    let people = people::people(&users, installation.uid, &installation.home, &users_source, &mut errors);
+    let rules = rules::rules(&exec, &tools.require_approval, &people, &tools_source, &mut errors);
     let allowed = rules::mounts(&files, (&installation.home, home), &tools_source, &mut errors);
     let denied = denied(files.denied_paths.as_deref(), &installation.home, &tools_source, &mut errors);
-    let people = people::people(&users, installation.uid, &installation.home, &users_source, &mut errors);
     let run_limits = run_limits(&limits.runs, &limits_source, &mut errors);
     let terms = terms::terms(config_files, &limits, &limits_source, &mut errors);
     if !errors.is_empty() {

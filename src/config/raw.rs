@@ -53,11 +53,11 @@ pub(super) struct RuleMap {
     #[serde(default)]
     pub(super) review: Option<Review>,
     #[serde(default)]
-    #[expect(dead_code, reason = "secrets are injected in a later release; the key is already accepted")]
     pub(super) secrets: Vec<String>,
     #[serde(default)]
-    #[expect(dead_code, reason = "other approvers come in a later release; the key is already accepted")]
-    pub(super) approvers: Vec<String>,
+    pub(super) approvers: Vec<TextOrNumber>,
+    #[serde(default)]
+    pub(super) image: Option<String>,
     #[serde(default)]
     pub(super) why: Option<String>,
     #[serde(default)]

@@ -5,13 +5,15 @@ use std::path::{Path, PathBuf};
 
 use serde_yaml::Spanned;
 
+use crate::domain::ids::PersonId;
 use crate::domain::plan::{Access, Mount};
+use crate::domain::principal::Trust;
 use crate::domain::record::Verdict;
 use crate::domain::script::Script;
-use crate::policy::{Approval, Parsed, Pattern, Rule, normal};
+use crate::policy::{Approval, IMAGES, Parsed, Pattern, Person, Rule, named, normal};
 
 use super::errors::{LoadError, Source};
-use super::raw::{ApprovalWord, Entry, Exec, Files, PathEntry, RuleMap};
+use super::raw::{ApprovalWord, Entry, Exec, Files, PathEntry, RuleMap, TextOrNumber};
 
 const EFFECTS: [&str; 7] = ["delete", "overwrite", "bulk", "network", "secrets", "obeyed", "system"];
 const TOOLS: [&str; 8] = ["send_email", "fetch", "search", "calendar", "reminders", "memory", "exec", "send_message"];
@@ -37,9 +39,15 @@ pub(super) struct Rules {
 type Placed = (Rule, Option<(u64, u64)>);
 
 /// The rules of `exec`, errors added to `errors`.
-pub(super) fn rules(exec: &Exec, top: &[Spanned<String>], source: &Source, errors: &mut Vec<LoadError>) -> Rules {
+pub(super) fn rules(
+    exec: &Exec,
+    top: &[Spanned<String>],
+    people: &[Person],
+    source: &Source,
+    errors: &mut Vec<LoadError>,
+) -> Rules {
     let mut read = |entries: &[Spanned<Entry>]| -> Vec<Placed> {
-        entries.iter().filter_map(|entry| rule(entry, source, errors)).collect()
+        entries.iter().filter_map(|entry| rule(entry, people, source, errors)).collect()
     };
     let allow = exec.allow.as_ref().map(|entries| read(entries));
     let deny = read(&exec.deny);
@@ -57,14 +65,14 @@ pub(super) fn rules(exec: &Exec, top: &[Spanned<String>], source: &Source, error
         } else if !TOOLS.contains(&text) {
             let rule = Entry::Text(text.to_owned());
             let spanned = Spanned { value: rule, referenced: entry.referenced, defined: entry.defined };
-            let made = self::rule(&spanned, source, errors);
+            let made = self::rule(&spanned, people, source, errors);
             rules.others.extend(made.map(|(rule, _)| (Verdict::Ask, rule)));
         }
     }
     rules
 }
 
-fn rule(entry: &Spanned<Entry>, source: &Source, errors: &mut Vec<LoadError>) -> Option<Placed> {
+fn rule(entry: &Spanned<Entry>, people: &[Person], source: &Source, errors: &mut Vec<LoadError>) -> Option<Placed> {
     let at = place(entry);
     let text = match &entry.value {
         Entry::Text(text) => text,
@@ -80,7 +88,17 @@ fn rule(entry: &Spanned<Entry>, source: &Source, errors: &mut Vec<LoadError>) ->
     };
     let line = at.map_or(0, |(line, _)| line);
     let label = format!("{}:{line} {text}", source.name());
-    let mut rule = Rule { label, pattern, network: None, approval: None, review: None, why: None };
+    let mut rule = Rule {
+        label,
+        pattern,
+        network: None,
+        approval: None,
+        review: None,
+        approvers: Vec::new(),
+        image: None,
+        secrets: Vec::new(),
+        why: None,
+    };
     if let Entry::Mapping(map) = &entry.value {
         examples(&rule.pattern, map, at, source, errors);
         rule.network.clone_from(&map.network);
@@ -89,9 +107,41 @@ fn rule(entry: &Spanned<Entry>, source: &Source, errors: &mut Vec<LoadError>) ->
             ApprovalWord::Never => Approval::Never,
         });
         rule.review = map.review;
+        rule.approvers = approvers(map, people, at, source, errors);
+        if let Some(image) = map.image.as_deref().filter(|image| !IMAGES.contains(image)) {
+            let hint = format!("write one of: {}", IMAGES.join(", "));
+            errors.push(source.error(at, format!("there is no image `{image}`"), Some(&hint)));
+        }
+        rule.image.clone_from(&map.image);
+        rule.secrets.clone_from(&map.secrets);
         rule.why.clone_from(&map.why);
     }
     Some((rule, at))
+}
+
+/// People who may answer for themselves: those who run things, and whom users.yaml lists.
+fn approvers(
+    map: &RuleMap,
+    people: &[Person],
+    at: Option<(u64, u64)>,
+    source: &Source,
+    errors: &mut Vec<LoadError>,
+) -> Vec<PersonId> {
+    let mut found = Vec::new();
+    for text in map.approvers.iter().map(TextOrNumber::text) {
+        match named(people, &text) {
+            Some(person) if person.trust >= Trust::Trusted => found.push(person.person.clone()),
+            Some(person) => {
+                let message = format!("`{text}` is {}, who answer nothing", person.trust);
+                errors.push(source.error(at, message, Some("take them off `approvers:`, or trust them in users.yaml")));
+            }
+            None => {
+                let message = format!("`{text}` of `approvers:` is not in users.yaml");
+                errors.push(source.error(at, message, Some("write an id, a Telegram id or a name that stands there")));
+            }
+        }
+    }
+    found
 }
 
 fn parsed(text: &str) -> Option<Parsed> {

@@ -8,7 +8,7 @@ use secrecy::SecretString;
 use super::runs::{random_turn, send, stream};
 use super::server::{Caller, Limit, Problem, owner_only, read};
 use super::wire::{ChatRequest, Line, ModelStatus, ModelsRequest, Pairing, SettingsRequest};
-use crate::domain::model::ModelName;
+use crate::domain::model::{ModelName, ModelRequest};
 use crate::domain::principal::Trust;
 use crate::domain::turn::{Channel, Message};
 use crate::engine::{BudgetView, Event, Saying};
@@ -101,7 +101,9 @@ pub(super) async fn set(
     if let Err(error) = handle.models().reload() {
         return Err(Problem::new(78, format!("{error:#}")));
     }
-    let tried = settings::try_out(handle.models(), Wish::from(request)).await.map_err(|why| Problem::new(65, why))?;
+    let book = async |trial: &ModelRequest| settings::book(&handle, caller.clone(), trial).await;
+    let tried = settings::try_out(handle.models(), Wish::from(request), book).await;
+    let tried = tried.map_err(|why| Problem::new(65, why))?;
     settings::keep(&handle, caller, tried.settings).await.map_err(|why| Problem::new(69, why))?;
     Ok(Json(tried.said))
 }

@@ -15,7 +15,7 @@ use super::wire::{Answer, Apply, Line, RunRequest};
 use crate::domain::ids::{ApprovalId, RunId, TurnId};
 use crate::domain::model::Delta;
 use crate::domain::principal::{Principal, Trust};
-use crate::domain::record::RunRecord;
+use crate::domain::record::{RunRecord, RunState};
 use crate::domain::script::Script;
 use crate::engine::{Ask, Event, FreshIds};
 use crate::policy::{Parsed, ParsedTask};
@@ -118,7 +118,7 @@ fn text(line: &Line) -> Result<Bytes, serde_json::Error> {
 fn line(handle: &Handle, caller: &Principal, news: News) -> Line {
     match news {
         News::Record(record) => Line::Run {
-            may_answer: caller.trust == Trust::Owner,
+            may_answer: caller.trust == Trust::Owner || may_answer_own(&record, caller),
             home: handle.view().policy.home(&record.person).display().to_string(),
             record: Box::new(readable(*record, caller)),
         },
@@ -126,12 +126,18 @@ fn line(handle: &Handle, caller: &Principal, news: News) -> Line {
         News::Progress(text) => Line::Progress(text),
         News::Declined(why) => Line::Declined(why),
         News::Turn(record) => Line::Turn(record),
-        // Of posts, which nobody watches here.
-        News::Posted(_) => Line::Progress(String::new()),
+        // Of posts and models, which nobody watches here.
+        News::Posted(_) | News::Tried(_) => Line::Progress(String::new()),
         News::Delta(Delta::Text(text)) => Line::Text(text),
         News::Delta(Delta::Tool(name)) => Line::Tool(name),
         News::Delta(Delta::Waiting(text)) => Line::Progress(text),
     }
+}
+
+/// Whether a rule lets the caller answer the question about the plan of a run of their own.
+fn may_answer_own(record: &RunRecord, caller: &Principal) -> bool {
+    let asks = matches!(record.state, RunState::Asking { .. }) && record.person == caller.person;
+    asks && record.verdict.as_ref().is_some_and(|verdict| verdict.may_answer_own(caller))
 }
 
 fn is_over(line: &Line) -> bool {
@@ -185,7 +191,11 @@ pub(super) async fn show(
 }
 
 /// A run as `caller` may see it.
-fn readable(record: RunRecord, caller: &Principal) -> RunRecord {
+fn readable(mut record: RunRecord, caller: &Principal) -> RunRecord {
+    // What only the owner may do is offered to nobody else.
+    if let Some(verdict) = record.verdict.as_mut().filter(|_| caller.trust != Trust::Owner) {
+        verdict.always.clear();
+    }
     if record.is_readable_by(caller) { record } else { record.without_content() }
 }
 

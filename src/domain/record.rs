@@ -79,6 +79,8 @@ pub enum SettingName {
     TelegramToken,
     /// The owner's Telegram id, where `users.yaml` names none.
     OwnerTelegramId,
+    /// The number of the update that made its sender the owner.
+    PairingUpdate,
     /// An amendment of a provider's daily budget, in micro-dollars.
     DailyBudget {
         /// Which.
@@ -94,6 +96,7 @@ impl SettingName {
             Self::ApiKey { provider } => format!("api-key/{provider}"),
             Self::TelegramToken => "telegram-token".to_owned(),
             Self::OwnerTelegramId => "owner-telegram-id".to_owned(),
+            Self::PairingUpdate => "pairing-update".to_owned(),
             Self::DailyBudget { provider } => format!("daily-budget/{provider}"),
         }
     }
@@ -156,6 +159,16 @@ pub struct VerdictRecord {
     /// What "allow always" would cover, word for word; empty when it cannot be had.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub always: Vec<Words>,
+    /// Who may answer the question about the plan for themselves, beside the owner.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub approvers: Vec<PersonId>,
+}
+
+impl VerdictRecord {
+    /// Whether `person`, who asked for the run, may answer the question about its plan.
+    pub fn may_answer_own(&self, person: &Principal) -> bool {
+        person.trust >= Trust::Trusted && self.approvers.contains(&person.person)
+    }
 }
 
 /// Allow, ask or deny, ordered: the strictest wins.

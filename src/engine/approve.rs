@@ -18,8 +18,9 @@ impl Engine {
         if asked.state != ApprovalState::Pending {
             return;
         }
-        let own_no = !yes && by.person == person;
-        if by.trust != Trust::Owner && !own_no {
+        let own =
+            by.person == person && (!yes || matches!(subject, Subject::Plan { .. }) && self.may_answer_own(&run, by));
+        if by.trust != Trust::Owner && !own {
             let why = "only the owner may answer this; he sees it with `castoff approvals`".to_owned();
             audit(step, Some(by), "approval.not-theirs", (&run, json!({ "approval": approval.as_str() })));
             step.effects.push(Effect::Decline { run, why });
@@ -46,6 +47,16 @@ impl Engine {
                 }
             }
         }
+    }
+
+    /// Whether a rule lets whoever asked for the run answer the question about its plan.
+    fn may_answer_own(&self, run: &RunId, by: &Principal) -> bool {
+        // By the policy of now, not of when it was asked.
+        let by = self.as_of_now(by);
+        self.runs
+            .get(run)
+            .and_then(|live| live.record.verdict.as_ref())
+            .is_some_and(|verdict| verdict.may_answer_own(&by))
     }
 
     fn changes_answer(

@@ -303,5 +303,6 @@ fn verdict_record(decision: &Decision, policy: Digest) -> VerdictRecord {
         suggestion: decision.suggestion.clone(),
         policy,
         always: Vec::new(),
+        approvers: decision.approvers.clone(),
     }
 }

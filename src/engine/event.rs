@@ -147,6 +147,13 @@ pub enum Event {
         /// Why.
         failure: ModelFailure,
     },
+    /// The owner wants a model called once to try it, for a setting.
+    TrialAsked {
+        /// Who.
+        by: Principal,
+        /// The call.
+        request: Box<ModelRequest>,
+    },
     /// The owner changes settings.
     SettingsAsked {
         /// Who.
@@ -230,6 +237,13 @@ pub enum Effect {
         post: Box<Post>,
         /// What was reported of it, if that is why.
         reported: Option<Posted>,
+    },
+    /// Whether a call that tries a model may be made; it is booked then.
+    Tried {
+        /// The call.
+        call: CallId,
+        /// Why not, and what helps.
+        may: Result<(), String>,
     },
     /// Settings changed: look at them anew.
     SettingsChanged,

@@ -66,6 +66,7 @@ pub use event::{Ask, Effect, Event, FreshIds, ModelInUse};
 pub use permit::{Launch, Permit};
 pub use recover::Past;
 pub use serve::Called;
+pub use settings::trial;
 pub use turn::Saying;
 
 use memory::Conversation;
@@ -246,6 +247,7 @@ impl Engine {
             Event::TurnStopAsked { person, by } => self.turn_stop_asked(&person, &by, &mut step),
             Event::ModelReplied { call, reply, calls } => self.model_replied(&call, *reply, calls, &mut step),
             Event::ModelFailed { call, failure } => self.model_failed(&call, failure, &mut step),
+            Event::TrialAsked { by, request } => self.trial_asked(&by, &request, &mut step),
             Event::SettingsAsked { by, settings } => self.settings_asked(&by, settings, &mut step),
             Event::Posted { post, what } => self.posted(&post, what, &mut step),
             Event::AskedIn { chat, ask } => {

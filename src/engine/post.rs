@@ -138,23 +138,48 @@ impl Engine {
         }
     }
 
-    /// A question goes to the owner: those of others, and those of turns in a chat.
+    /// A question goes to the owner: those of others, and those of turns in a chat; and to whoever asks, if
+    /// a rule lets them answer it.
     fn post_approval(&mut self, approval: &ApprovalId, run: &RunId, pending: bool, step: &mut Step) {
-        let owner = PersonId::owner();
-        let Some(chat) = self.chat_of(&owner) else { return };
+        let own = self.runs.get(run).map(|live| &live.record).filter(|record| {
+            matches!(record.state, RunState::Asking { .. })
+                && record.verdict.as_ref().is_some_and(|verdict| verdict.approvers.contains(&record.person))
+        });
+        let asking = own.map(|record| record.person.clone()).filter(|person| *person != PersonId::owner());
+        self.post_approval_to(&PersonId::owner(), (approval, run), pending, step);
+        if let Some(person) = asking.or_else(|| self.asked_of(approval)) {
+            self.post_approval_to(&person, (approval, run), pending, step);
+        }
+    }
+
+    /// Who beside the owner was shown this question.
+    fn asked_of(&self, approval: &ApprovalId) -> Option<PersonId> {
+        let subject = PostSubject::Approval(approval.clone());
+        let mut posts = self.posts.values().filter(|post| post.subject == subject && post.person != PersonId::owner());
+        posts.next().map(|post| post.person.clone())
+    }
+
+    fn post_approval_to(
+        &mut self,
+        to: &PersonId,
+        (approval, run): (&ApprovalId, &RunId),
+        pending: bool,
+        step: &mut Step,
+    ) {
+        let Some(chat) = self.chat_of(to) else { return };
         let subject = PostSubject::Approval(approval.clone());
         let known = self.posts.contains_key(&id_of(chat, &subject));
         let Some(record) = self.runs.get(run).map(|live| &live.record) else {
             if known {
-                self.post(&owner, chat, subject, step);
+                self.post(to, chat, subject, step);
             }
             return;
         };
         // What was answered beforehand is nobody's question.
         let in_a_chat = self.channel_of(&record.turn).is_some() || self.run_chats.contains_key(&record.run);
-        let asks = pending && !record.yes && (record.person != owner || in_a_chat);
+        let asks = pending && !record.yes && (record.person != *to || in_a_chat);
         if known || asks {
-            self.post(&owner, chat, subject, step);
+            self.post(to, chat, subject, step);
         }
     }
 

@@ -7,7 +7,7 @@ use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
 use reqwest::{Method, Url};
 use secrecy::ExposeSecret as _;
 use serde_json::Value;
-use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
+use tokio::sync::mpsc::UnboundedSender;
 use tokio_util::sync::CancellationToken;
 
 use super::dialect::{self, Dialect};
@@ -78,28 +78,31 @@ impl Provider {
         Ok(models)
     }
 
-    /// That the provider is there, takes the key, and has the model. Costs nothing where the provider
-    /// can be asked for it (Anthropic, OpenAI, Ollama), else one token of a reply. For Ollama also that
-    /// the model can call tools and runs where Ollama runs.
-    pub async fn check(&self, model: &str) -> Result<(), ModelFailure> {
+    /// That the provider is there, takes the key, and has the model. For Ollama also that the model can
+    /// call tools and runs where Ollama runs.
+    ///
+    /// Returns `None` where that is so. Where a provider cannot be asked for it without cost (others than
+    /// Anthropic, OpenAI and Ollama), the shortest call there is, named `call`: to be booked, and made.
+    pub async fn check(&self, model: &ModelName, call: CallId) -> Result<Option<ModelRequest>, ModelFailure> {
+        let name = model.name();
         match self.endpoint.kind {
             Kind::Ollama => {
-                self.stays_here(model)?;
-                let shown = self.show(model).await?;
+                self.stays_here(name)?;
+                let shown = self.show(name).await?;
                 if ollama::shown_elsewhere(&shown) {
-                    return Err(elsewhere(model));
+                    return Err(elsewhere(name));
                 }
                 if ollama::shown_tools(&shown) {
-                    return Ok(());
+                    return Ok(None);
                 }
-                let why = format!("`{model}` cannot call tools, which Castoff needs: choose one that can");
+                let why = format!("`{name}` cannot call tools, which Castoff needs: choose one that can");
                 Err(failure::free(FailureKind::Refused, why))
             }
             Kind::Anthropic | Kind::OpenAi if self.endpoint.lists_by_key() => {
                 let path = self.dialect().models_path().split('?').next().unwrap_or_default();
-                self.ask(Method::GET, &format!("{path}/{model}"), model, None).await.map(drop)
+                self.ask(Method::GET, &format!("{path}/{name}"), name, None).await.map(|_| None)
             }
-            Kind::Anthropic | Kind::OpenAi => self.try_token(model).await,
+            Kind::Anthropic | Kind::OpenAi => Ok(Some(shortest(model.clone(), call))),
         }
     }
 
@@ -173,23 +176,18 @@ impl Provider {
         };
         exchange::ask(self, request, model).await.map_err(|failure| failure::clean(&self.endpoint, failure))
     }
+}
 
-    /// The shortest call there is.
-    async fn try_token(&self, model: &str) -> Result<(), ModelFailure> {
-        let model = ModelName::try_from(format!("{}/{model}", self.endpoint.name))
-            .map_err(|error| failure::free(FailureKind::UnknownModel, error.to_string()))?;
-        let request = ModelRequest {
-            call: CallId::from_random([0; 11]),
-            turn: TurnId::from_random([0; 11]),
-            person: PersonId::owner(),
-            model,
-            system: String::new(),
-            messages: vec![ModelMessage::Person("Hi".to_owned())],
-            tools: Vec::new(),
-            output_tokens_max: 1,
-        };
-        let (deltas, _unread) = unbounded_channel();
-        self.call(&request, deltas, CancellationToken::new()).await.map(drop)
+fn shortest(model: ModelName, call: CallId) -> ModelRequest {
+    ModelRequest {
+        turn: TurnId::derived(call.as_str(), "trial"),
+        call,
+        person: PersonId::owner(),
+        model,
+        system: String::new(),
+        messages: vec![ModelMessage::Person("Hi".to_owned())],
+        tools: Vec::new(),
+        output_tokens_max: 1,
     }
 }
 

@@ -43,7 +43,10 @@ impl<'a> Draft<'a> {
         for rule in rules {
             if rule.approval == Some(Approval::Always) {
                 let why = rule.why.clone().unwrap_or_else(|| format!("`{program}` asks each time"));
-                self.add(Verdict::Ask, &rule.label, why);
+                self.asked_by(rule, why);
+            }
+            if rule.image.as_deref() == Some("workbench") {
+                self.image = "workbench";
             }
             self.review = self.review.max(rule.review.unwrap_or(Review::Never));
         }
@@ -104,7 +107,10 @@ impl<'a> Draft<'a> {
                         Verdict::Deny => format!("`{}` is refused", rule.pattern.text()),
                         Verdict::Ask | Verdict::Allow => format!("`{}` asks first", rule.pattern.text()),
                     });
-                    self.add(*verdict, &rule.label, text);
+                    match verdict {
+                        Verdict::Ask => self.asked_by(rule, text),
+                        Verdict::Deny | Verdict::Allow => self.add(*verdict, &rule.label, text),
+                    }
                     self.suggest(rule.pattern.program());
                 }
             }

@@ -6,6 +6,9 @@ use super::tables::{BUILTINS, Names, names};
 static BASE: Names = names!("../../images/base/programs.txt");
 static WORKBENCH: Names = names!("../../images/workbench/programs.txt");
 
+/// The images, the smallest first.
+pub const IMAGES: [&str; 2] = ["base", "workbench"];
+
 /// The smallest image that has all `programs`; `workbench` when none has.
 pub fn smallest_image(programs: &[String]) -> &'static str {
     let fits = |program: &String| {

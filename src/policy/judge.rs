@@ -1,6 +1,7 @@
 //! The decision about one script of one person: the strictest of everything that matches, with its
 //! reasons. Only [`Policy::judge`] makes a [`Judged`].
 
+use crate::domain::ids::PersonId;
 use crate::domain::plan::Review;
 use crate::domain::principal::{Principal, Trust};
 use crate::domain::record::{Reason, Verdict};
@@ -10,7 +11,7 @@ use super::facts::Span;
 use super::image::smallest_image;
 use super::inline::{self, Doubt};
 use super::parsed::Parsed;
-use super::policy::Policy;
+use super::policy::{Policy, Rule};
 
 /// A script with the decision about it; nobody passes them side by side.
 #[derive(Debug, Clone)]
@@ -57,6 +58,8 @@ pub struct Decision {
     pub image: String,
     /// The nearest allowed thing, for a refusal.
     pub suggestion: Option<String>,
+    /// Who may answer for themselves when it asks, beside the owner: whom every rule that asks names.
+    pub approvers: Vec<PersonId>,
 }
 
 /// What a run may reach.
@@ -104,6 +107,10 @@ pub(super) struct Draft<'a> {
     pub(super) network: Network,
     pub(super) review: Review,
     pub(super) suggestion: Option<String>,
+    /// The image that rules want.
+    pub(super) image: &'static str,
+    /// Whom all that asks so far names; `None` while nothing asks.
+    approvers: Option<Vec<PersonId>>,
     /// What is being judged.
     pub(super) span: Option<Span>,
 }
@@ -119,12 +126,29 @@ impl<'a> Draft<'a> {
             network: Network::Off,
             review,
             suggestion: None,
+            image: "base",
+            approvers: None,
             span: None,
         }
     }
 
+    /// A rule asks; whom it names may answer for themselves.
+    pub(super) fn asked_by(&mut self, rule: &Rule, text: impl Into<String>) {
+        self.found_one(Verdict::Ask, &rule.label, text.into(), &rule.approvers);
+    }
+
     pub(super) fn add(&mut self, verdict: Verdict, rule: &str, text: impl Into<String>) {
-        let reason = Reason { rule: rule.to_owned(), text: text.into() };
+        self.found_one(verdict, rule, text.into(), &[]);
+    }
+
+    fn found_one(&mut self, verdict: Verdict, rule: &str, text: String, approvers: &[PersonId]) {
+        if verdict == Verdict::Ask {
+            match &mut self.approvers {
+                Some(all) => all.retain(|person| approvers.contains(person)),
+                None => self.approvers = Some(approvers.to_vec()),
+            }
+        }
+        let reason = Reason { rule: rule.to_owned(), text };
         if !self.found.iter().any(|(_, known, _)| *known == reason) {
             self.found.push((verdict, reason, self.span.clone()));
         }
@@ -215,8 +239,9 @@ impl<'a> Draft<'a> {
             effects: self.effects.into_iter().map(|(effect, _)| effect).collect(),
             network: self.network,
             review: self.review,
-            image: smallest_image(programs).to_owned(),
+            image: if self.image == "base" { smallest_image(programs) } else { self.image }.to_owned(),
             suggestion: self.suggestion.filter(|_| verdict == Verdict::Deny),
+            approvers: self.approvers.filter(|_| verdict == Verdict::Ask).unwrap_or_default(),
         }
     }
 }

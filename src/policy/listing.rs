@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::policy::{Approval, Policy, Rule};
-use crate::domain::ids::Digest;
+use crate::domain::ids::{Digest, PersonId};
 use crate::domain::plan::{Mount, Review};
 use crate::domain::principal::Principal;
 use crate::domain::record::Verdict;
@@ -48,6 +48,15 @@ pub struct RuleLine {
     pub approval: Option<String>,
     /// Which changes it has reviewed.
     pub review: Option<Review>,
+    /// Who may answer for themselves when it asks, beside the owner.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub approvers: Vec<PersonId>,
+    /// In which image its commands run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<String>,
+    /// Secrets that it names; no command is given any yet.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub secrets: Vec<String>,
     /// For people.
     pub why: Option<String>,
 }
@@ -66,6 +75,9 @@ impl RuleLine {
             network: rule.network.clone(),
             approval,
             review: rule.review,
+            approvers: rule.approvers.clone(),
+            image: rule.image.clone(),
+            secrets: rule.secrets.clone(),
             why: rule.why.clone(),
         }
     }

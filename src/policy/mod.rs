@@ -46,12 +46,13 @@ mod word;
 mod wrappers;
 mod written;
 
-pub use image::smallest_image;
+pub use image::{IMAGES, smallest_image};
 pub use judge::{Decision, Judged, Network};
 pub use listing::{Listing, RuleLine};
 pub use parsed::Parsed;
 pub use paths::normal;
 pub use pattern::{BadPattern, Pattern};
+pub(crate) use policy::named;
 pub use policy::{Approval, Person, Policy, Rule, Spec};
 pub use request::ParsedTask;
 pub use rights::Rights;

@@ -81,6 +81,12 @@ pub struct Rule {
     pub approval: Option<Approval>,
     /// Which changes of matching commands are reviewed.
     pub review: Option<Review>,
+    /// Who may answer for themselves when this rule asks, beside the owner.
+    pub approvers: Vec<PersonId>,
+    /// In which image matching commands run, unless another one of the script needs a larger one.
+    pub image: Option<String>,
+    /// Names of secrets; no command is given any yet.
+    pub secrets: Vec<String>,
     /// For people.
     pub why: Option<String>,
 }
@@ -92,6 +98,17 @@ pub enum Approval {
     Always,
     /// Not even for what goes out, when the rule grants its hosts.
     Never,
+}
+
+/// Who of `people` has this id, Telegram id, or name that nobody else has.
+pub(crate) fn named<'a>(people: &'a [Person], text: &str) -> Option<&'a Principal> {
+    let by_id = people.iter().find(|person| person.principal.person.as_str() == text);
+    let by_telegram = || people.iter().find(|person| person.telegram_id.as_deref() == Some(text));
+    let by_name = || {
+        let mut named = people.iter().filter(|person| person.principal.name == text);
+        named.next().filter(|_| named.next().is_none())
+    };
+    by_id.or_else(by_telegram).or_else(by_name).map(|person| &person.principal)
 }
 
 /// The rules of one installation.
@@ -128,14 +145,7 @@ impl Policy {
 
     /// The person with this id, Telegram id, or unique name.
     pub fn principal(&self, text: &str) -> Option<Principal> {
-        let people = &self.spec.people;
-        let by_id = people.iter().find(|person| person.principal.person.as_str() == text);
-        let by_telegram = || people.iter().find(|person| person.telegram_id.as_deref() == Some(text));
-        let by_name = || {
-            let mut named = people.iter().filter(|person| person.principal.name == text);
-            named.next().filter(|_| named.next().is_none())
-        };
-        by_id.or_else(by_telegram).or_else(by_name).map(|person| person.principal.clone())
+        named(&self.spec.people, text).cloned()
     }
 
     /// Everyone of the whitelist, the owner first.

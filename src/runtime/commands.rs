@@ -2,6 +2,7 @@
 
 use crate::chat::telegram::cards;
 use crate::domain::ids::{RunId, TurnId};
+use crate::domain::model::ModelRequest;
 use crate::domain::money::Money;
 use crate::domain::principal::{Principal, Trust};
 use crate::domain::record::{RunRecord, RunState};
@@ -284,7 +285,8 @@ pub async fn decided(handle: &Handle, run: &RunId, event: Event) -> Result<Answe
             | News::Progress(_)
             | News::Turn(_)
             | News::Delta(_)
-            | News::Posted(_) => {}
+            | News::Posted(_)
+            | News::Tried(_) => {}
         }
     }
     Err("Castoff is shutting down".to_owned())
@@ -316,7 +318,8 @@ async fn model(handle: &Handle, caller: &Principal, name: &str) -> Result<Answer
         return Err("only the owner takes another model".to_owned());
     }
     let wish = Wish { model: Some(name.to_owned()), ..Wish::default() };
-    let tried = settings::try_out(handle.models(), wish).await?;
+    let book = async |trial: &ModelRequest| settings::book(handle, caller.clone(), trial).await;
+    let tried = settings::try_out(handle.models(), wish, book).await?;
     settings::keep(handle, caller.clone(), tried.settings).await?;
     Ok(Answer::Text(tried.said.join("\n")))
 }

@@ -46,7 +46,7 @@ pub fn start(home: &Path, config: &Path, tasks: &TaskTracker, stop: &Cancellatio
     let (approvals, turns) = (store.approvals(true)?, store.open_turns()?);
     let past = Past {
         runs: store.open_runs()?,
-        posts: telegram::open_posts(&store, &approvals, &turns)?,
+        posts: telegram::open_posts(&store, &policy, &approvals, &turns)?,
         approvals,
         turns,
         conversations: store.conversations()?,
@@ -98,7 +98,8 @@ pub fn start(home: &Path, config: &Path, tasks: &TaskTracker, stop: &Cancellatio
     Ok(handle)
 }
 
-fn daily_budget((provider, micros): (String, String)) -> Option<(String, Money)> {
+/// A daily budget as the store keeps it; `None` when it is none.
+pub(crate) fn daily_budget((provider, micros): (String, String)) -> Option<(String, Money)> {
     Some((provider, Money::from_micros(micros.parse().ok()?)))
 }
 
@@ -196,6 +197,7 @@ impl Loop {
                         self.handle.posts.wake(post.post);
                     }
                 }
+                Effect::Tried { call, may } => self.handle.watchers.tell(call.as_str(), &News::Tried(may)),
                 Effect::SettingsChanged => {
                     self.handle.models.choose();
                     self.handle.desk.changed();

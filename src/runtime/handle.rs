@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use tokio::sync::mpsc;
 
 use crate::config::{LoadErrors, PolicyTexts};
-use crate::domain::ids::{PostId, RunId, TurnId};
+use crate::domain::ids::{CallId, PostId, RunId, TurnId};
 use crate::domain::model::Delta;
 use crate::domain::record::RunRecord;
 use crate::domain::run::Stream;
@@ -39,6 +39,8 @@ pub enum News {
     Delta(Delta),
     /// A wish about the run came to nothing: why.
     Declined(String),
+    /// Whether a call that tries a model may be made.
+    Tried(Result<(), String>),
 }
 
 /// Who watches which run or turn.
@@ -109,6 +111,11 @@ impl Handle {
     /// Everything that happens to `turn` and its runs from now on.
     pub fn watch_turn(&self, turn: &TurnId) -> mpsc::UnboundedReceiver<News> {
         self.watchers.watch(turn.as_str())
+    }
+
+    /// Whether a call that tries a model may be made.
+    pub(super) fn watch_call(&self, call: &CallId) -> mpsc::UnboundedReceiver<News> {
+        self.watchers.watch(call.as_str())
     }
 
     /// The providers, to try a key or list models.

@@ -3,13 +3,16 @@
 use std::time::Duration;
 
 use secrecy::{ExposeSecret as _, SecretString};
+use tokio::sync::mpsc::unbounded_channel;
+use tokio_util::sync::CancellationToken;
 
 use crate::domain::address::Reach;
-use crate::domain::model::ModelName;
+use crate::domain::ids::CallId;
+use crate::domain::model::{ModelName, ModelRequest};
 use crate::domain::principal::Principal;
 use crate::domain::record::SettingName;
 use crate::engine::Event;
-use crate::runtime::handle::Handle;
+use crate::runtime::handle::{Handle, News};
 use crate::runtime::models::Models;
 use crate::runtime::telegram;
 
@@ -47,18 +50,22 @@ impl Tried {
     }
 }
 
-/// Tries a wish with those whom it is about.
+/// Tries a wish with those whom it is about. `book` books a call that may cost, before it is made, or says
+/// why it may not be.
 ///
 /// # Errors
 /// Why it is not kept, and what helps, for people; nothing was changed then.
-pub async fn try_out(models: &Models, wish: Wish) -> Result<Tried, String> {
+pub async fn try_out<B>(models: &Models, wish: Wish, book: B) -> Result<Tried, String>
+where
+    B: AsyncFnOnce(&ModelRequest) -> Result<(), String>,
+{
     let Wish { model, api_key, telegram_token, owner_telegram_id, daily_budget } = wish;
     let mut tried = Tried::default();
     if model.as_deref() == Some("") {
         let said = "no model is set now; everything but thinking works".to_owned();
         tried.keep(SettingName::Model, None, said);
     } else if model.is_some() || api_key.is_some() {
-        try_model(models, model.as_deref(), api_key, &mut tried).await?;
+        try_model(models, (model.as_deref(), api_key), book, &mut tried).await?;
     }
     if let Some(token) = telegram_token {
         if token.expose_secret().is_empty() {
@@ -120,12 +127,30 @@ fn provider_of(models: &Models, chosen: Option<&str>) -> Result<String, String> 
     })
 }
 
-async fn try_model(
+/// Books a call that tries a model with the core: on record before this returns.
+///
+/// # Errors
+/// Why it may not be made, for people.
+pub async fn book(handle: &Handle, by: Principal, request: &ModelRequest) -> Result<(), String> {
+    let mut news = handle.watch_call(&request.call);
+    handle.send(Event::TrialAsked { by, request: Box::new(request.clone()) }).await;
+    while let Some(news) = news.recv().await {
+        if let News::Tried(may) = news {
+            return may;
+        }
+    }
+    Err("Castoff is shutting down".to_owned())
+}
+
+async fn try_model<B>(
     models: &Models,
-    name: Option<&str>,
-    api_key: Option<SecretString>,
+    (name, api_key): (Option<&str>, Option<SecretString>),
+    book: B,
     tried: &mut Tried,
-) -> Result<(), String> {
+) -> Result<(), String>
+where
+    B: AsyncFnOnce(&ModelRequest) -> Result<(), String>,
+{
     let name = match name {
         Some(text) => ModelName::try_from(text.to_owned()).map_err(|error| error.to_string())?,
         None => models.chosen().map_err(|error| error.to_string())?.map(|model| model.name).ok_or(
@@ -134,7 +159,13 @@ async fn try_model(
         )?,
     };
     let provider = models.provider(&name, api_key.clone())?;
-    provider.check(name.name()).await.map_err(|failure| failure.why)?;
+    let mut id = [0; 11];
+    getrandom::fill(&mut id).map_err(|error| format!("the kernel has no random bytes: {error}"))?;
+    if let Some(trial) = provider.check(&name, CallId::from_random(id)).await.map_err(|failure| failure.why)? {
+        book(&trial).await?;
+        let (deltas, _unread) = unbounded_channel();
+        provider.call(&trial, deltas, CancellationToken::new()).await.map_err(|failure| failure.why)?;
+    }
     tried.keep(SettingName::Model, Some(name.to_string()), format!("{name} answers"));
     if let Some(key) = api_key {
         let setting = SettingName::ApiKey { provider: name.provider().to_owned() };

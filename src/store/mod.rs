@@ -210,11 +210,6 @@ impl Store {
         posts::open(&self.read()?, &self.keys())
     }
 
-    /// All posts, those that are shown too.
-    pub fn posts(&self) -> Result<Vec<Post>, StoreError> {
-        posts::all(&self.read()?, &self.keys())
-    }
-
     /// A setting that was made at the command line or in a chat.
     pub fn setting(&self, name: &SettingName) -> Result<Option<String>, StoreError> {
         settings::get(&self.read()?, &self.keys(), name)

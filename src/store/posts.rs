@@ -61,13 +61,3 @@ pub(super) fn open(tx: &ReadTransaction, keys: &Keys) -> Result<Vec<Post>, Store
     }
     Ok(posts)
 }
-
-pub(super) fn all(tx: &ReadTransaction, keys: &Keys) -> Result<Vec<Post>, StoreError> {
-    let table = tx.open_table(POSTS).map_err(database)?;
-    let rows = table.iter().map_err(database)?;
-    rows.map(|row| {
-        let (id, sealed) = row.map_err(database)?;
-        Row { table: TABLE, key: id.value() }.open_json(keys, sealed.value())
-    })
-    .collect()
-}

@@ -1,6 +1,7 @@
 //! Both cloud APIs against llmock, which breaks what can break and then judges its client.
 
-use castoff::domain::model::{Delta, FailureKind, ModelMessage, ModelStop};
+use castoff::domain::ids::CallId;
+use castoff::domain::model::{Delta, FailureKind, ModelMessage, ModelName, ModelStop};
 use castoff::model::{Kind, Provider};
 use serde_json::{Value, json};
 
@@ -177,9 +178,11 @@ async fn models_are_listed_and_a_key_and_model_are_tried_with_one_token() {
         let models = provider.models().await.unwrap();
         assert!(models.len() > 2 && models.is_sorted(), "{kind:?} {models:?}");
         let model = &models[0];
-        provider.check(model).await.unwrap();
+        let name = ModelName::try_from(format!("mock/{model}")).unwrap();
+        let trial = provider.check(&name, CallId::from_random([1; 11])).await.unwrap().unwrap();
+        assert!(call(&provider, &trial).await.0.is_ok());
         llmock.script(json!([{"type": "fail", "status": 401}])).await;
-        assert_eq!(provider.check(model).await.unwrap_err().kind, FailureKind::Key, "{kind:?}");
+        assert_eq!(call(&provider, &trial).await.0.unwrap_err().kind, FailureKind::Key, "{kind:?}");
     }
     let calls = llmock.get("requests").await;
     assert!(calls.to_string().contains("chat/completions"), "{calls}");

@@ -10,6 +10,7 @@ mod hostile;
 mod llmock;
 mod ollama;
 mod python;
+#[expect(dead_code, reason = "what only the stories in a chat use")]
 mod raw;
 mod recorded;
 mod tls;

@@ -11,7 +11,8 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
-use castoff::domain::model::{Delta, FailureKind, ModelFailure, ModelMessage, ModelReply, ModelStop};
+use castoff::domain::ids::CallId;
+use castoff::domain::model::{Delta, FailureKind, ModelFailure, ModelMessage, ModelName, ModelReply, ModelStop};
 use castoff::model::{Endpoint, Kind, Provider, Waits};
 use serde_json::{Value, json};
 use tokio::sync::mpsc::unbounded_channel;
@@ -210,14 +211,17 @@ async fn what_goes_wrong_at_ollama_is_told_with_what_helps() {
 async fn a_model_is_tried_without_a_call_and_its_context_is_the_true_one() {
     let ollama = Ollama::start().await;
     let provider = ollama.provider();
-    provider.check("llama3.3").await.unwrap();
-    let failure = provider.check("old").await.unwrap_err();
+    let check = async |name: &str| {
+        provider.check(&ModelName::try_from(format!("ollama/{name}")).unwrap(), CallId::from_random([1; 11])).await
+    };
+    assert!(check("llama3.3").await.unwrap().is_none(), "it costs something");
+    let failure = check("old").await.unwrap_err();
     assert_eq!(failure.kind, FailureKind::Refused);
     assert!(failure.why.contains("cannot call tools"), "{}", failure.why);
-    assert_eq!(provider.check("missing").await.unwrap_err().kind, FailureKind::UnknownModel);
+    assert_eq!(check("missing").await.unwrap_err().kind, FailureKind::UnknownModel);
     // Models that Ollama passes on are not local, under whatever name.
     for name in ["gpt-oss:120b-cloud", "kimi-k2:cloud", "alias"] {
-        let failure = provider.check(name).await.unwrap_err();
+        let failure = check(name).await.unwrap_err();
         assert!(failure.why.contains("its cloud"), "{name}: {}", failure.why);
     }
     let (failure, _) = call(&provider, &request("gpt-oss:120b-cloud", said("x"))).await;

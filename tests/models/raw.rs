@@ -5,6 +5,7 @@ use std::net::{TcpListener, TcpStream};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 /// What a connection gets.
 #[derive(Clone)]
@@ -13,6 +14,8 @@ pub(crate) enum Answer {
     Bytes(Vec<u8>),
     /// These bytes, then silence until the client leaves.
     Hangs(Vec<u8>),
+    /// One after the other, with a pause before each but the first, then its end.
+    Slowly(Vec<Vec<u8>>, Duration),
     /// These bytes over and over, until the client leaves.
     Endless(Vec<u8>, Vec<u8>),
 }
@@ -86,6 +89,15 @@ fn serve(
         Answer::Hangs(bytes) => {
             stream.write_all(&bytes)?;
             reader.read_to_end(&mut Vec::new()).map(drop)
+        }
+        Answer::Slowly(pieces, pause) => {
+            for (number, piece) in pieces.iter().enumerate() {
+                if number > 0 {
+                    std::thread::sleep(pause);
+                }
+                stream.write_all(piece)?;
+            }
+            Ok(())
         }
         Answer::Endless(head, piece) => {
             stream.write_all(&head)?;

@@ -189,6 +189,7 @@ impl Desk {
                 | Effect::CancelModel(_)
                 | Effect::ShowTurn(_)
                 | Effect::Post { .. }
+                | Effect::Tried { .. }
                 | Effect::SettingsChanged => {}
             }
         }

@@ -64,6 +64,7 @@ fn a_run(script: &str) -> RunRecord {
             suggestion: Some("git status".to_owned()),
             policy: Digest::of(b"policy"),
             always: Vec::new(),
+            approvers: Vec::new(),
         }),
         digest: Some(plan.digest()),
         plan: Some(Box::new(plan)),

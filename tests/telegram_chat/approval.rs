@@ -103,3 +103,38 @@ fn a_no_is_one_for_good_and_the_model_is_told() {
     assert!(runs(&place)[0]["state"]["refused"].is_object(), "{:?}", runs(&place));
     assert!(place.asked().to_string().contains("Ann said no"));
 }
+
+#[test]
+fn whom_a_rule_names_answers_for_themselves_and_nobody_else_does() {
+    let place = Place::new();
+    let tools = "exec:\n  allow: [echo, cat]\n  ask:\n    - { run: echo, approvers: [Ben] }\n    - cat\n";
+    place.castoff.configure("tools.yaml", tools);
+    place.castoff.castoff(&["policy", "show"]).ended(0);
+    eventually("the rules are in force", || {
+        place.castoff.castoff(&["policy", "show"]).stdout.contains("ben may answer for themselves").then_some(())
+    });
+    let asking = |person: i64| {
+        place.api.chat(person).iter().rev().find_map(|one| {
+            let pressed = one.keyboard.iter().flatten().find(|(text, _)| text == "Allow once")?;
+            Some((one.id, pressed.1.clone(), one.keyboard.iter().flatten().count()))
+        })
+    };
+    // Shown to both, without what only the owner may do.
+    place.api.say(PARTNER, "/run echo mine");
+    let (message, yes, buttons) = place.api.until("his card", PARTNER, |_| asking(PARTNER));
+    assert_eq!(buttons, 2, "{}", place.api.screen(PARTNER));
+    place.api.until("her card", OWNER, |_| asking(OWNER));
+    place.api.press_data(PARTNER, (PARTNER, message), &yes);
+    place.sees(PARTNER, &["Allowed once by Ben", "mine"]);
+    place.sees(OWNER, &["Allowed once by Ben"]);
+
+    // Where another rule asks too, it is the owner's question.
+    place.api.say(PARTNER, "/run echo mine | cat");
+    let (below, yes, _) = place.api.until("her card", OWNER, |_| asking(OWNER));
+    assert!(asking(PARTNER).is_none(), "{}", place.api.screen(PARTNER));
+    place.api.press_data(PARTNER, (PARTNER, message), &yes);
+    place.all_taken();
+    assert!(is_open(&place), "he answered it");
+    place.api.press_data(OWNER, (OWNER, below), &yes);
+    place.sees(OWNER, &["Allowed once by Ann"]);
+}

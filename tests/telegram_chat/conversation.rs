@@ -5,6 +5,7 @@ use std::fs;
 use serde_json::json;
 
 use crate::common::eventually;
+use crate::model::{Model, says_slowly};
 use crate::place::{OWNER, PARTNER, Place, exec, reply};
 
 #[test]
@@ -37,6 +38,20 @@ fn a_conversation_with_an_approval_a_refusal_a_diff_and_an_undo() {
     let answer = place.castoff.run_in(place.castoff.root(), &["chat", "and?"]).ended(0);
     assert_eq!(answer.stdout, "As I said in Telegram.\n");
     println!("{}", place.api.screen(OWNER));
+}
+
+#[test]
+fn a_reply_is_shown_as_it_grows_and_ends_as_one_message() {
+    let model = Model::start();
+    let place = Place::thinking_at(model.url());
+    model.then([says_slowly(&["One", " two", " three", " four."])]);
+    place.api.say(OWNER, "count");
+    for (shown, not_yet) in [("One", "three"), ("One two", "four"), ("One two three", "four.")] {
+        let screen = place.sees(OWNER, &[shown]);
+        assert!(!screen.contains(not_yet), "{screen}");
+    }
+    let screen = place.sees(OWNER, &["One two three four."]);
+    assert_eq!(screen.matches("One").count(), 1, "{screen}");
 }
 
 #[test]

@@ -59,8 +59,11 @@ fn event(value: &Value) -> String {
 fn start(text: &str) -> String {
     let usage = json!({ "input_tokens": 9, "output_tokens": 1 });
     let started = json!({ "type": "message_start", "message": { "usage": usage } });
-    let said = json!({ "type": "content_block_delta", "index": 0, "delta": { "type": "text_delta", "text": text } });
-    event(&started) + &if text.is_empty() { String::new() } else { event(&said) }
+    event(&started) + &if text.is_empty() { String::new() } else { delta(text) }
+}
+
+fn delta(text: &str) -> String {
+    event(&json!({ "type": "content_block_delta", "index": 0, "delta": { "type": "text_delta", "text": text } }))
 }
 
 fn end(reason: &str) -> String {
@@ -71,6 +74,14 @@ fn end(reason: &str) -> String {
 /// A whole reply.
 pub(crate) fn says(text: &str) -> Answer {
     Answer::Bytes(ok(start(text) + &end("end_turn")))
+}
+
+/// A whole reply, a word each second and a half.
+pub(crate) fn says_slowly(words: &[&str]) -> Answer {
+    let mut pieces = vec![ok(start(""))];
+    pieces.extend(words.iter().map(|word| delta(word).into_bytes()));
+    pieces.push(end("end_turn").into_bytes());
+    Answer::Slowly(pieces, Duration::from_millis(1500))
 }
 
 /// The beginning of a reply that goes on once its client is gone, which is never.

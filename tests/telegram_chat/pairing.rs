@@ -72,8 +72,12 @@ fn whoever_sends_the_code_of_the_terminal_is_the_owner_and_nobody_else() {
     assert!(audit.contains("telegram.stranger") && audit.contains(&STRANGER.to_string()), "{audit}");
     assert!(!audit.contains(&code), "the code is in the log");
 
-    // By the numeric id, and for good.
+    // By the numeric id, and for good. The code is no message to the model either when it comes again after a crash.
+    let calls = place.model_calls();
     place.crash_and_serve();
+    place.api.redeliver();
+    place.all_taken();
+    assert_eq!(place.model_calls(), calls, "what came again went to the model");
     place.script(&json!([reply("Still you.")]));
     place.api.say(OWNER, "and now?");
     place.sees(OWNER, &["Still you."]);

@@ -1,7 +1,10 @@
 //! Two people at once: their turns run side by side, and neither sees or stops what is the other's.
 
+use std::time::Duration;
+
 use crate::common::eventually;
 use crate::model::{Model, begins, says};
+use crate::place::botapi::Fault;
 use crate::place::{OWNER, PARTNER, Place};
 
 /// The id of the last run that a person's chat shows.
@@ -100,4 +103,22 @@ fn runs_of_the_other_are_not_there() {
     place.api.say(OWNER, "/stop");
     place.all_taken();
     eventually("nothing runs", || (live(&place) == 0).then_some(()));
+}
+
+#[test]
+fn a_file_that_comes_slowly_keeps_nobody_else_waiting() {
+    let place = Place::new();
+    place.api.fail("file", Fault::Slow(Duration::from_secs(10)));
+    place.api.send_document(OWNER, "slow.txt", b"slow", "");
+    eventually("it is fetched", || (!place.api.requests("getFile").is_empty()).then_some(()));
+    place.api.say(OWNER, "/help");
+    place.api.say(PARTNER, "/help");
+    place.sees(PARTNER, &["/undo"]);
+    let slow = place.castoff.own().join("inbox/slow.txt");
+    assert!(!slow.exists(), "it was no slow one");
+    // One's own messages keep their order.
+    assert!(!place.api.screen(OWNER).contains("/undo"), "{}", place.api.screen(OWNER));
+    place.sees(OWNER, &["/undo"]);
+    assert_eq!(std::fs::read(slow).unwrap(), b"slow");
+    place.all_taken();
 }

@@ -43,7 +43,8 @@ pub(super) async fn answer(
                 | News::Progress(_)
                 | News::Turn(_)
                 | News::Delta(_)
-                | News::Posted(_) => {}
+                | News::Posted(_)
+                | News::Tried(_) => {}
             }
         }
         String::new()

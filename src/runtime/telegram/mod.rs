@@ -7,6 +7,7 @@
 
 mod always;
 mod answers;
+mod poll;
 mod posts;
 mod updates;
 
@@ -24,8 +25,10 @@ use crate::domain::ids::PostId;
 use crate::domain::principal::Principal;
 use crate::domain::record::{ApprovalRecord, SettingName};
 use crate::domain::time::Timestamp;
-use crate::domain::turn::{Post, PostState, PostSubject, TurnRecord};
+use crate::domain::turn::{Channel, Post, PostSubject, TurnRecord};
 use crate::engine::Event;
+use crate::engine::post::id_of;
+use crate::policy::Policy;
 use crate::runtime::clock;
 use crate::runtime::handle::Handle;
 use crate::runtime::models::Models;
@@ -145,18 +148,27 @@ pub async fn name_of(models: &Models, token: &SecretString) -> Result<String, St
 /// Posts that wait to be shown, and those whose subject is still open.
 pub(super) fn open_posts(
     store: &Store,
+    policy: &Policy,
     approvals: &[ApprovalRecord],
     turns: &[TurnRecord],
 ) -> Result<Vec<Post>, StoreError> {
-    let approvals: BTreeSet<&str> = approvals.iter().map(|approval| approval.approval.as_str()).collect();
-    let turns: BTreeSet<&str> = turns.iter().map(|turn| turn.turn.as_str()).collect();
-    let mut posts = store.posts()?;
-    posts.retain(|post| match (&post.state, &post.subject) {
-        (PostState::Waiting | PostState::Sending, _) => true,
-        (_, PostSubject::Turn(turn)) => turns.contains(turn.as_str()),
-        (_, PostSubject::Approval(approval)) => approvals.contains(approval.as_str()),
-        (_, PostSubject::Run(_) | PostSubject::Note(_)) => false,
+    let owner = store.setting(&SettingName::OwnerTelegramId)?;
+    let people = policy.people();
+    let listed = people.iter().filter_map(|one| policy.telegram_id(&one.person));
+    let chats: BTreeSet<i64> = listed.chain(owner.as_deref()).filter_map(|id| id.parse().ok()).collect();
+    let of_turns = turns.iter().filter_map(|record| match record.channel {
+        Channel::Telegram { chat, .. } => Some(id_of(chat, &PostSubject::Turn(record.turn.clone()))),
+        Channel::Terminal => None,
     });
+    let of_approvals = approvals
+        .iter()
+        .flat_map(|record| chats.iter().map(|chat| id_of(*chat, &PostSubject::Approval(record.approval.clone()))));
+    let mut posts = store.open_posts()?;
+    for id in of_turns.chain(of_approvals) {
+        if !posts.iter().any(|post| post.post == id) {
+            posts.extend(store.post(&id)?);
+        }
+    }
     Ok(posts)
 }
 
@@ -182,7 +194,7 @@ pub async fn serve(handle: Handle, mut wakes: mpsc::UnboundedReceiver<PostId>, s
             }
         };
         let work = async {
-            tokio::join!(updates::poll(bot.clone()), posts::show(bot.clone(), &mut wakes));
+            tokio::join!(poll::poll(bot.clone()), posts::show(bot.clone(), &mut wakes));
         };
         let end = async {
             let is_another = async {

@@ -242,7 +242,7 @@ async fn draft(
                     text.push_str(&more);
                     fresh = true;
                 }
-                Some(News::Delta(_) | News::Record(_) | News::Output(..) | News::Progress(_) | News::Declined(_) | News::Posted(_)) => {}
+                Some(News::Delta(_) | News::Record(_) | News::Output(..) | News::Progress(_) | News::Declined(_) | News::Posted(_) | News::Tried(_)) => {}
             }
         }
     }
@@ -306,7 +306,13 @@ impl Bot {
                     None => Ok(None),
                 });
                 match found.await {
-                    Some((approval, run)) => vec![self.approval_card(&approval, &run).await],
+                    Some((approval, mut run)) => {
+                        // What only the owner may do is offered to nobody else.
+                        if let Some(verdict) = run.verdict.as_mut().filter(|_| post.person != PersonId::owner()) {
+                            verdict.always.clear();
+                        }
+                        vec![self.approval_card(&approval, &run).await]
+                    }
                     None => Vec::new(),
                 }
             }

@@ -5,12 +5,11 @@ use std::time::Duration;
 
 use super::answers::{self, say};
 use super::{Bot, Sent, always};
-use crate::chat::telegram::{FileRef, Incoming, Message, Press, TelegramError, What};
+use crate::chat::telegram::{FileRef, Incoming, Message, Press, What};
 use crate::domain::ids::{RunId, TurnId};
 use crate::domain::principal::{Principal, Trust};
-use crate::domain::record::{ApprovalRecord, ApprovalState, Outcome, RunState, SettingName};
+use crate::domain::record::{ApprovalRecord, ApprovalState, Outcome, RunState, SettingName, Subject};
 use crate::domain::task::{FilePath, FileRequest};
-use crate::domain::time::Timestamp;
 use crate::domain::turn::Channel;
 use crate::engine::{Ask, Event, FreshIds, Saying};
 use crate::policy::ParsedTask;
@@ -19,16 +18,6 @@ use crate::runtime::commands::{self, Answer};
 use crate::runtime::handle::News;
 use crate::runtime::settings;
 
-/// How long one poll waits for an update.
-const POLL_S: u32 = 50;
-/// First pause after a poll that failed; doubled each time.
-const PAUSE_FIRST: Duration = Duration::from_secs(1);
-/// Longest such pause.
-const PAUSE_MAX: Duration = Duration::from_secs(60);
-/// How long the last acknowledgement may take when the bot ends.
-const LEAVE_TIME_MAX: Duration = Duration::from_secs(2);
-/// How long nothing more is said about another program that takes the bot's messages.
-const TOLD_AGAIN_MS: u64 = 60 * 60 * 1000;
 /// Strangers that are put on record one by one.
 const STRANGERS_MAX: usize = 1000;
 /// Longest file that is taken.
@@ -41,72 +30,23 @@ const PAIRED: &str =
 /// Longest message of a person.
 const TEXT_BYTES_MAX: usize = 128 * 1024;
 
-/// Takes updates as they come. An update is acknowledged by the poll after it, when what it led to is
-/// on record; one that comes again is known by the id of its turn.
-pub(super) async fn poll(bot: Bot) {
-    let (mut taken, mut asked) = (0, 0);
-    poll_on(&bot, &mut taken, &mut asked).await;
-    // What was taken is not to come again to the bot after this one, or after a restart.
-    if taken != asked
-        && let Ok(Err(error)) = tokio::time::timeout(LEAVE_TIME_MAX, bot.telegram.updates(taken, 0)).await
-    {
-        tracing::debug!("the last messages were not acknowledged: {error}");
-    }
-}
-
-/// Polls until the bot is to end. `taken` is the offset behind the last update that was taken, `asked` that of
-/// the last poll.
-async fn poll_on(bot: &Bot, taken: &mut i64, asked: &mut i64) {
-    let (mut pause, mut seen, mut told) = (PAUSE_FIRST, Seen::default(), None);
-    set_menu(bot, None, Trust::Limited).await;
-    while !bot.ended.is_cancelled() {
-        *asked = *taken;
-        let updates = tokio::select! {
-            () = bot.ended.cancelled() => return,
-            updates = bot.telegram.updates(*taken, POLL_S) => updates,
-        };
-        match updates {
-            Ok(updates) => {
-                pause = PAUSE_FIRST;
-                for update in updates {
-                    *taken = update.update + 1;
-                    take(bot, update, &mut seen).await;
-                }
-            }
-            Err(error) => {
-                tracing::warn!("no messages from Telegram: {error}");
-                tell_of_another(bot, &error, &mut told).await;
-                let wait = if let TelegramError::RetryAfter { seconds } = error {
-                    Duration::from_secs(seconds)
-                } else {
-                    pause
-                };
-                tokio::select! {
-                    () = bot.ended.cancelled() => return,
-                    () = tokio::time::sleep(wait) => {}
-                }
-                pause = (pause * 2).min(PAUSE_MAX);
-            }
-        }
-    }
-}
-
-/// Whom the bot has met since it began.
+/// Whom a lane has met since the bot began.
 #[derive(Debug, Default)]
-struct Seen {
+pub(super) struct Seen {
     strangers: BTreeSet<i64>,
     /// For what trust a person's menu was made.
     menus: BTreeMap<i64, Trust>,
 }
 
 /// Shows what people with this trust can do in the menu of one chat, or of all that have none.
-async fn set_menu(bot: &Bot, chat: Option<i64>, trust: Trust) {
+pub(super) async fn set_menu(bot: &Bot, chat: Option<i64>, trust: Trust) {
     if let Err(error) = bot.telegram.set_commands(chat, &commands::menu(trust)).await {
         tracing::warn!("the menu of commands was not set: {error}");
     }
 }
 
-async fn take(bot: &Bot, update: Incoming, seen: &mut Seen) {
+/// Takes one update: when this returns, what it led to is on record.
+pub(super) async fn take(bot: &Bot, update: Incoming, seen: &mut Seen) {
     let Incoming { update, from, what } = update;
     let known = bot.principal(from).filter(|person| person.trust > Trust::Blocked);
     // The owner may send a code again, from the same account; nobody else who is listed.
@@ -114,7 +54,7 @@ async fn take(bot: &Bot, update: Incoming, seen: &mut Seen) {
         && known.as_ref().is_none_or(|person| person.trust == Trust::Owner)
     {
         match bot.handle.desk().take_code(message.text.trim(), from, clock::now()) {
-            Sent::Code(by) => return paired(bot, by, from, message.chat).await,
+            Sent::Code(by) => return paired(bot, by, (from, update), message.chat).await,
             Sent::Again => return,
             Sent::Other => {}
         }
@@ -140,8 +80,12 @@ async fn take(bot: &Bot, update: Incoming, seen: &mut Seen) {
 }
 
 /// The owner's account is known now.
-async fn paired(bot: &Bot, by: Principal, from: i64, chat: i64) {
-    let settings = vec![(SettingName::OwnerTelegramId, Some(from.to_string()))];
+async fn paired(bot: &Bot, by: Principal, (from, update): (i64, i64), chat: i64) {
+    // An update that comes again after a crash is no message to a model.
+    let settings = vec![
+        (SettingName::OwnerTelegramId, Some(from.to_string())),
+        (SettingName::PairingUpdate, Some(update.to_string())),
+    ];
     let said = match settings::keep(&bot.handle, by, settings).await {
         Ok(()) => PAIRED.to_owned(),
         Err(why) => why,
@@ -149,21 +93,15 @@ async fn paired(bot: &Bot, by: Principal, from: i64, chat: i64) {
     say(bot, chat, &said).await;
 }
 
-/// Tells the owner, now and then, that another program takes the bot's messages.
-async fn tell_of_another(bot: &Bot, error: &TelegramError, told: &mut Option<Timestamp>) {
-    let now = clock::now();
-    let lately = told.is_some_and(|then| then <= now && now.ms_since(then) < TOLD_AGAIN_MS);
-    if matches!(error, TelegramError::AnotherPoller { .. }) && !lately {
-        *told = Some(now);
-        bot.send(Event::OwnerTold { text: error.to_string() }).await;
-    }
-}
-
 async fn message_of(bot: &Bot, person: Principal, update: i64, message: Message) {
     let Message { chat, message: id, text, files, unread, .. } = message;
     let turn = TurnId::derived("telegram", &format!("{chat} {update}"));
     let (known, run) = (turn.clone(), RunId::derived(turn.as_str(), "run"));
-    let seen = bot.read(move |store| Ok(store.turn(&known)?.map(drop).or(store.run(&run)?.map(drop)))).await;
+    let seen = bot.read(move |store| {
+        let paired = store.setting(&SettingName::PairingUpdate)?.filter(|paired| *paired == update.to_string());
+        Ok(store.turn(&known)?.map(drop).or(store.run(&run)?.map(drop)).or(paired.map(drop)))
+    });
+    let seen = seen.await;
     if seen.is_some() {
         return;
     }
@@ -268,8 +206,13 @@ async fn pressed(bot: &Bot, person: Principal, (id, chat, message): (&str, i64, 
             let (yes, approval) = (matches!(press, Press::Yes(_)), approval.clone());
             let about = approval.clone();
             let found = bot.read(move |store| store.approval(&about)).await;
+            let about = approval.clone();
+            let run = bot.read(move |store| store.run_of_approval(&about)).await;
             let own = found.as_ref().is_some_and(|one| one.person == person.person);
-            let why_not = why_not(found.as_ref(), !yes && own, &person);
+            let is_plan = found.as_ref().is_some_and(|one| matches!(one.subject, Subject::Plan { .. }));
+            let named =
+                is_plan && run.and_then(|run| run.verdict).is_some_and(|verdict| verdict.may_answer_own(&person));
+            let why_not = why_not(found.as_ref(), own && (!yes || named), &person);
             if why_not.is_empty() {
                 bot.send(Event::Answered { approval, by: person, yes }).await;
             }
@@ -298,7 +241,8 @@ async fn pressed(bot: &Bot, person: Principal, (id, chat, message): (&str, i64, 
     }
 }
 
-/// Why a person cannot answer a question; empty when they can. A no to one's `own` is everybody's.
+/// Why a person cannot answer a question; empty when they can. `own`: it is theirs, and a no, or a rule
+/// lets them answer it.
 fn why_not(found: Option<&ApprovalRecord>, own: bool, person: &Principal) -> &'static str {
     match found {
         None => "there is no such question",
