@@ -51,6 +51,7 @@ struct Container {
 struct Outcome {
     stdout: Vec<u8>,
     stderr: Vec<u8>,
+    left_out: u64,
     exit: Exit,
 }
 
@@ -86,11 +87,12 @@ impl Container {
 
     /// Hears the rest.
     fn finish(mut self) -> Outcome {
-        let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
+        let (mut stdout, mut stderr, mut left_out) = (Vec::new(), Vec::new(), 0);
         let exit = loop {
             match self.hear() {
                 Some(FromInit::Stdout(bytes)) => stdout.extend_from_slice(&bytes),
                 Some(FromInit::Stderr(bytes)) => stderr.extend_from_slice(&bytes),
+                Some(FromInit::LeftOut(bytes)) if left_out == 0 => left_out = bytes,
                 Some(FromInit::Exit(exit)) => break exit,
                 other => panic!("{other:?} instead of output or the exit frame"),
             }
@@ -98,7 +100,7 @@ impl Container {
         assert_eq!(self.hear(), None, "the exit frame is the last");
         assert!(self.client.wait().unwrap().success());
         assert_eq!((exit.stdout_bytes, exit.stderr_bytes), (stdout.len() as u64, stderr.len() as u64));
-        Outcome { stdout, stderr, exit }
+        Outcome { stdout, stderr, left_out, exit }
     }
 }
 
@@ -180,8 +182,8 @@ fn output_and_exit_code_come_back() {
         ..request("echo \"$NAME in $PWD\"; echo oh >&2; exit 7")
     });
     assert_eq!((outcome.stdout.as_slice(), outcome.stderr.as_slice()), (&b"Ada \"L\" in /tmp\n"[..], &b"oh\n"[..]));
-    let expected =
-        Exit { cpu_ms: outcome.exit.cpu_ms, memory_kib_max: outcome.exit.memory_kib_max, ..exited(7, 16, 3) };
+    let Exit { cpu_ms, cpu_waited_ms, memory_kib_max, .. } = outcome.exit;
+    let expected = Exit { cpu_ms, cpu_waited_ms, memory_kib_max, ..exited(7, 16, 3) };
     assert_eq!(outcome.exit, expected);
     assert!(outcome.exit.memory_kib_max > 0);
 }
@@ -192,7 +194,9 @@ fn exited(code: u8, stdout_bytes: u64, stderr_bytes: u64) -> Exit {
         signal: None,
         stopped: None,
         failed: None,
-        out_of_memory: false,
+        memory_kills: 0,
+        starts_refused: 0,
+        cpu_waited_ms: 0,
         cpu_ms: 0,
         memory_kib_max: 0,
         stdout_bytes,
@@ -251,11 +255,17 @@ fn background_processes_do_not_outlive_the_script() {
 }
 
 #[test]
-fn output_stops_exactly_at_the_cap() {
+fn of_output_beyond_the_cap_the_beginning_and_the_end_come_through() {
     let outcome = run(Request { output_bytes: 100_000, ..request("yes") });
     assert_eq!((outcome.stdout.len(), outcome.exit.stopped), (100_000, Some(StopCause::OutputCap)));
+    assert!(outcome.left_out > 0);
+    let ends = "trap 'echo bye >&2; exit' TERM; echo hello; yes 2>/dev/null & wait";
+    let outcome = run(Request { output_bytes: 10_000, ..request(ends) });
+    assert!(outcome.stdout.starts_with(b"hello\ny\n") && outcome.stderr.ends_with(b"bye\n"), "{:?}", outcome.exit);
+    assert_eq!(outcome.stdout.len() + outcome.stderr.len(), 10_000);
     let quick = run(Request { output_bytes: 3, ..request("printf 1234") });
     assert_eq!((quick.stdout.as_slice(), quick.exit.stopped), (&b"123"[..], Some(StopCause::OutputCap)));
+    assert_eq!(quick.left_out, 1);
     let exact = run(Request { output_bytes: 4, ..request("printf 1234") });
     assert_eq!((exact.stdout.as_slice(), exact.exit.stopped), (&b"1234"[..], None));
 }
@@ -386,7 +396,7 @@ fn a_fork_bomb_ends_at_its_wall_time() {
 fn a_kill_for_want_of_memory_is_told() {
     let options = ["--memory", "64m", "--memory-swap", "64m"];
     let outcome = run_with(DEBIAN, &options, request("tail /dev/zero >/tmp/none; exit 5"));
-    assert_eq!((outcome.exit.code, outcome.exit.out_of_memory), (Some(5), true), "{:?}", outcome.exit);
+    assert_eq!((outcome.exit.code, outcome.exit.memory_kills), (Some(5), 1), "{:?}", outcome.exit);
 }
 
 #[test]

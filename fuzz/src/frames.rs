@@ -20,23 +20,43 @@ const RESERVED_BYTES_MAX: usize = 8 << 20;
 /// three readers.
 const BYTES_PER_BYTE_MAX: usize = 256;
 
-/// Reads a frame: the first byte of `data` says of whom, the second whether a length is put before the others.
-pub fn frames(data: &[u8]) {
-    let [who, how, rest @ ..] = data else { return };
+/// Frames between core and runner: the first byte of `data` says to whom, the second whether a length is put before the
+/// others. Likewise the others.
+pub fn runner_frames(data: &[u8]) {
+    let Some((to, stream)) = stream(data) else { return };
+    match to % 2 {
+        0 => check::<ToRunner>(&stream, FRAME_BYTES_MAX),
+        _ => check::<FromRunner>(&stream, FRAME_BYTES_MAX),
+    }
+}
+
+/// Frames between runner and castoff-init, and what castoff-init tells its own child.
+pub fn init_frames(data: &[u8]) {
+    let Some((to, stream)) = stream(data) else { return };
+    match to % 3 {
+        0 => check::<ToInit>(&stream, FRAME_BYTES_MAX),
+        1 => check::<FromInit>(&stream, INIT_FRAME_BYTES_MAX),
+        _ => check::<FileOrder>(&stream, FRAME_BYTES_MAX),
+    }
+}
+
+/// Frames between runner and keeper.
+pub fn keeper_frames(data: &[u8]) {
+    let Some((to, stream)) = stream(data) else { return };
+    match to % 2 {
+        0 => check::<ToKeeper>(&stream, FRAME_BYTES_MAX),
+        _ => check::<FromKeeper>(&stream, FRAME_BYTES_MAX),
+    }
+}
+
+fn stream(data: &[u8]) -> Option<(u8, Vec<u8>)> {
+    let [to, how, rest @ ..] = data else { return None };
     let mut stream = Vec::new();
     if how % 2 == 0 {
         stream.extend_from_slice(&u32::try_from(rest.len()).unwrap().to_le_bytes());
     }
     stream.extend_from_slice(rest);
-    match who % 7 {
-        0 => check::<ToRunner>(&stream, FRAME_BYTES_MAX),
-        1 => check::<FromRunner>(&stream, FRAME_BYTES_MAX),
-        2 => check::<ToInit>(&stream, FRAME_BYTES_MAX),
-        3 => check::<FromInit>(&stream, INIT_FRAME_BYTES_MAX),
-        4 => check::<FileOrder>(&stream, FRAME_BYTES_MAX),
-        5 => check::<ToKeeper>(&stream, FRAME_BYTES_MAX),
-        _ => check::<FromKeeper>(&stream, FRAME_BYTES_MAX),
-    }
+    Some((*to, stream))
 }
 
 fn check<T: Serialize + DeserializeOwned + PartialEq + Debug>(stream: &[u8], bytes_max: usize) {
@@ -64,7 +84,7 @@ fn all<T, I>(input: &mut I, next: impl Fn(&mut I) -> Result<Option<T>, FrameErro
         match next(input) {
             Ok(Some(message)) => messages.push(message),
             Ok(None) | Err(FrameError::Io(_)) => return (messages, false),
-            Err(FrameError::TooLong(_) | FrameError::Malformed(_)) => return (messages, true),
+            Err(FrameError::TooLong(_) | FrameError::Malformed(_) | FrameError::Surplus(_)) => return (messages, true),
         }
     }
 }

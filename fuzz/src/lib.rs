@@ -9,7 +9,7 @@ mod load;
 use peak_alloc::PeakAlloc;
 
 pub use facts::facts;
-pub use frames::frames;
+pub use frames::{init_frames, keeper_frames, runner_frames};
 pub use judge::judge;
 pub use load::load;
 
@@ -18,4 +18,11 @@ pub use load::load;
 pub static MEMORY: PeakAlloc = PeakAlloc;
 
 /// Every target by name, as its directory in `fuzz/corpus/` is called.
-pub const TARGETS: [(&str, fn(&[u8])); 4] = [("facts", facts), ("frames", frames), ("judge", judge), ("load", load)];
+pub const TARGETS: [(&str, fn(&[u8])); 6] = [
+    ("facts", facts),
+    ("judge", judge),
+    ("load", load),
+    ("runner_frames", runner_frames),
+    ("init_frames", init_frames),
+    ("keeper_frames", keeper_frames),
+];

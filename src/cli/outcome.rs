@@ -45,9 +45,14 @@ fn script_code(record: &RunRecord) -> Option<u8> {
         Ending::Exited { code } => *code,
         Ending::Signalled { signal, .. } => 128_u8.saturating_add(*signal),
         Ending::Stopped { cause } => match cause {
-            StopCause::Timeout | StopCause::OutputCap | StopCause::DiskCap => TIMED_OUT,
+            StopCause::Timeout
+            | StopCause::OutputCap
+            | StopCause::MemoryCap
+            | StopCause::DiskCap
+            | StopCause::FilesCap
+            | StopCause::DiskReserve => TIMED_OUT,
             StopCause::Asked => STOPPED,
-            StopCause::Shutdown | StopCause::Lost => UNAVAILABLE,
+            StopCause::Shutdown | StopCause::Lost | StopCause::Broken => UNAVAILABLE,
         },
         Ending::Failed { .. } => UNAVAILABLE,
     })
@@ -76,10 +81,14 @@ pub fn stopped_by(record: &RunRecord) -> Option<&'static str> {
         Ending::Stopped { cause } => Some(match cause {
             StopCause::Timeout => "timeout",
             StopCause::OutputCap => "output-cap",
+            StopCause::MemoryCap => "memory-cap",
             StopCause::DiskCap => "disk-cap",
+            StopCause::FilesCap => "files-cap",
+            StopCause::DiskReserve => "disk-reserve",
             StopCause::Asked => "asked",
             StopCause::Shutdown => "shutdown",
             StopCause::Lost => "lost",
+            StopCause::Broken => "broken",
         }),
         Ending::Failed { .. } => Some("failed"),
         Ending::Exited { .. } | Ending::Signalled { .. } => None,

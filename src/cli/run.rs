@@ -232,6 +232,9 @@ fn say_ending(record: &RunRecord, manner: Manner) -> anyhow::Result<()> {
     }
     let Some(end) = &record.end else { return Ok(()) };
     let limits = record.plan.as_ref().map(|plan| plan.limits.clone()).unwrap_or_default();
+    for reached in end.reached(&limits) {
+        say(manner, &reached)?;
+    }
     match &end.ending {
         Ending::Stopped { cause: StopCause::Timeout } => {
             say(manner, &format!("stopped: it ran longer than {} s", limits.wall_time_ms / 1000))
@@ -242,6 +245,15 @@ fn say_ending(record: &RunRecord, manner: Manner) -> anyhow::Result<()> {
         }
         Ending::Stopped { cause: StopCause::DiskCap } => {
             say(manner, &format!("stopped: it wrote more than {} MiB to disk", limits.disk_bytes >> 20))
+        }
+        Ending::Stopped { cause: StopCause::FilesCap } => {
+            say(manner, &format!("stopped: it made more than {} files on disk", limits.disk_files))
+        }
+        Ending::Stopped { cause: StopCause::MemoryCap } => {
+            say(manner, &format!("stopped: it wanted more than {} MiB of memory", limits.memory_bytes >> 20))
+        }
+        Ending::Stopped { cause: cause @ (StopCause::DiskReserve | StopCause::Broken) } => {
+            say(manner, &format!("stopped: {}", cause.because()))
         }
         Ending::Stopped { cause: StopCause::Asked } => say(manner, "stopped"),
         Ending::Stopped { cause: StopCause::Shutdown | StopCause::Lost } => {

@@ -274,6 +274,7 @@ pub fn run_json(record: &RunRecord) -> Value {
         "ending": record.end.as_ref().map(|end| &end.ending),
         "exit_code": exit_code(record),
         "stopped_by": stopped_by(record),
+        "took_ms": record.end.as_ref().map(|end| end.ended.ms_since(end.started)),
         "changes": changes,
         "never_lands": refused,
         "landings": record.landings,

@@ -11,7 +11,7 @@ use crate::domain::ids::{Digest, RunId};
 use crate::domain::plan::Review;
 use crate::domain::principal::{Principal, Trust};
 use crate::domain::record::{ApprovalRecord, ApprovalState, Outcome, Record, RunRecord, RunState, Subject};
-use crate::domain::run::{Ending, RunEnd, StopCause};
+use crate::domain::run::{Ending, RunEnd};
 use crate::protocol::runner::{Request, ToRunner};
 
 /// Paths that a turn is known to have made; what it makes beyond them is reviewed like any other.
@@ -362,14 +362,7 @@ fn outcome(outcome: Outcome) -> &'static str {
 /// Why changes of a run that did not end by itself are held.
 fn held_because(ending: &Ending) -> String {
     match ending {
-        Ending::Stopped { cause } => match cause {
-            StopCause::Timeout => "it timed out".to_owned(),
-            StopCause::OutputCap => "it wrote more output than it may".to_owned(),
-            StopCause::DiskCap => "it wrote more to disk than it may".to_owned(),
-            StopCause::Asked => "it was stopped".to_owned(),
-            StopCause::Shutdown => "Castoff was shutting down".to_owned(),
-            StopCause::Lost => "it was interrupted".to_owned(),
-        },
+        Ending::Stopped { cause } => cause.because().to_owned(),
         Ending::Failed { why } => why.clone(),
         Ending::Exited { .. } | Ending::Signalled { .. } => "it ended".to_owned(),
     }

@@ -165,7 +165,10 @@ fn observation(record: &RunRecord, output: &str) -> (String, bool) {
         Ending::Exited { code } => (format!("exit code {code}"), *code != 0),
         Ending::Signalled { out_of_memory: true, .. } => ("killed: out of memory".to_owned(), true),
         Ending::Signalled { signal, .. } => (format!("killed by signal {signal}"), true),
-        Ending::Stopped { cause } => (format!("stopped: {}", cause_text(*cause)), true),
+        Ending::Stopped { cause: StopCause::OutputCap } => {
+            (format!("stopped: {}; write it to a file", StopCause::OutputCap.because()), true)
+        }
+        Ending::Stopped { cause } => (format!("stopped: {}", cause.because()), true),
         Ending::Failed { why } => (format!("it could not start: {why}"), true),
     };
     let mut text = ending;
@@ -175,6 +178,10 @@ fn observation(record: &RunRecord, output: &str) -> (String, bool) {
         let bytes = end.usage.stdout_bytes;
         return (format!("{text}\n{what}: {} ({bytes} bytes)", path.as_str()), failed);
     }
+    let limits = record.plan.as_ref().map(|plan| plan.limits.clone()).unwrap_or_default();
+    for reached in end.reached(&limits) {
+        text.push_str(&format!("\n{reached}"));
+    }
     if !output.is_empty() {
         text.push_str(&format!("\n{}", output.trim_end_matches('\n')));
     }
@@ -183,16 +190,6 @@ fn observation(record: &RunRecord, output: &str) -> (String, bool) {
         text.push_str(&format!("\n\n{}:\n{changes}", fate(record)));
     }
     (text, failed)
-}
-
-fn cause_text(cause: StopCause) -> &'static str {
-    match cause {
-        StopCause::Timeout => "it took longer than a run may",
-        StopCause::OutputCap => "it wrote more output than a run may; write it to a file",
-        StopCause::DiskCap => "it wrote more to disk than a run may",
-        StopCause::Asked => "by the person",
-        StopCause::Shutdown | StopCause::Lost => "Castoff was interrupted",
-    }
 }
 
 fn fate(record: &RunRecord) -> String {

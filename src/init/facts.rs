@@ -80,37 +80,70 @@ pub(super) fn probe(path: &Path) -> Result<Probed, InitError> {
     })
 }
 
-/// The cgroup's count of out-of-memory kills, opened before the script starts.
+/// Where the cgroup counts what it refused: cgroup v2, then v1.
+const MEMORY_KILLS: [(&str, &str); 2] =
+    [("/sys/fs/cgroup/memory.events", "oom_kill"), ("/sys/fs/cgroup/memory/memory.oom_control", "oom_kill")];
+const STARTS_REFUSED: [(&str, &str); 2] =
+    [("/sys/fs/cgroup/pids.events", "max"), ("/sys/fs/cgroup/pids/pids.events", "max")];
+/// In microseconds, then in nanoseconds.
+const CPU_WAITED: [(&str, &str); 2] =
+    [("/sys/fs/cgroup/cpu.stat", "throttled_usec"), ("/sys/fs/cgroup/cpu/cpu.stat", "throttled_time")];
+
+/// What the cgroup refused the script, opened before it starts.
 #[derive(Debug)]
-pub(super) struct OomKills {
+pub(super) struct Refused {
+    memory_kills: Counter,
+    starts: Counter,
+    cpu_waited: Counter,
+}
+
+impl Refused {
+    pub(super) fn open() -> Self {
+        let open = Counter::open;
+        Self { memory_kills: open(MEMORY_KILLS), starts: open(STARTS_REFUSED), cpu_waited: open(CPU_WAITED) }
+    }
+
+    /// Out-of-memory kills since.
+    pub(super) fn memory_kills(&self) -> u64 {
+        self.memory_kills.since()
+    }
+
+    /// Processes and threads that were not started since.
+    pub(super) fn starts(&self) -> u64 {
+        self.starts.since()
+    }
+
+    /// Milliseconds that processes were held back since.
+    pub(super) fn cpu_waited_ms(&self) -> u64 {
+        self.cpu_waited.since() / if self.cpu_waited.key == CPU_WAITED[0].1 { 1_000 } else { 1_000_000 }
+    }
+}
+
+/// A number in a file of the cgroup. Where there is none, nothing is ever counted.
+#[derive(Debug)]
+struct Counter {
     file: Option<File>,
+    key: &'static str,
     before: u64,
 }
 
-impl OomKills {
-    /// Opens the counter of cgroup v2 or v1; where there is none, nothing is ever counted.
-    pub(super) fn open() -> Self {
-        let files = ["/sys/fs/cgroup/memory.events", "/sys/fs/cgroup/memory/memory.oom_control"];
-        let file = files.iter().find_map(|path| File::open(path).ok());
-        let before = file.as_ref().map_or(0, count_oom_kills);
-        Self { file, before }
+impl Counter {
+    fn open(places: [(&str, &'static str); 2]) -> Self {
+        let mut found = places.into_iter().filter_map(|(path, key)| Some((File::open(path).ok()?, key)));
+        let (file, key) = found.next().map_or((None, ""), |(file, key)| (Some(file), key));
+        let mut counter = Self { file, key, before: 0 };
+        counter.before = counter.since();
+        counter
     }
 
-    /// Whether there were any since.
-    pub(super) fn happened(&self) -> bool {
-        self.file.as_ref().is_some_and(|file| count_oom_kills(file) > self.before)
+    /// How much it has grown. Reads the open file again, from its start: no new descriptor.
+    fn since(&self) -> u64 {
+        let mut buffer = [0; 1024];
+        let length = self.file.as_ref().and_then(|file| file.read_at(&mut buffer, 0).ok()).unwrap_or(0);
+        let text = String::from_utf8_lossy(buffer.get(..length).unwrap_or_default());
+        let value = text.lines().find_map(|line| line.strip_prefix(self.key)?.strip_prefix(' ')?.trim().parse().ok());
+        value.unwrap_or(0_u64).saturating_sub(self.before)
     }
-}
-
-/// Reads the open file again, from its start: no new descriptor.
-fn count_oom_kills(file: &File) -> u64 {
-    let mut buffer = [0; 1024];
-    let length = file.read_at(&mut buffer, 0).unwrap_or(0);
-    let text = String::from_utf8_lossy(buffer.get(..length).unwrap_or_default());
-    text.lines()
-        .find_map(|line| line.strip_prefix("oom_kill "))
-        .and_then(|count| count.trim().parse().ok())
-        .unwrap_or(0)
 }
 
 fn own_digest() -> Result<Digest, InitError> {

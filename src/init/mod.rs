@@ -7,11 +7,16 @@
 //!        ─▶ kill all, reap all, drain the pipes ─▶ Exit
 //! ```
 //!
+//! For want of memory the kernel kills it last: what it starts is first in the queue.
+//!
 //! It owns its three standard streams and the life of every process in its container. The script runs
 //! under the same user id and may attack it.
 //!
 //! INVARIANT: from the start of the script on, nothing here needs a new descriptor or a new thread: the
 //! script may take both away (prlimit(2), a fork bomb).
+//!
+//! INVARIANT: every thread here has an id of at most [`OWN_ID_BITS`](crate::protocol::init::OWN_ID_BITS), and every
+//! process of the script one above: the seccomp profile refuses what changes a process by its id for the ids below.
 //!
 //! It refuses to be anything but process 1: it kills every process that it can see. Two verbs are no process 1:
 //! `probe` looks at a path, and `file` serves one file request as a child of process 1, in the shell's stead.
@@ -95,6 +100,8 @@ fn probe(path: &Path) -> Result<(), InitError> {
 
 /// Serves one run, from the ready frame to the exit frame.
 fn serve() -> Result<(), InitError> {
+    // A process that is hidden may not open its own.
+    let rank = reaper::MemoryRank::open();
     set_dumpable_behavior(DumpableBehavior::NotDumpable).map_err(|error| InitError::Visible(error.into()))?;
     let pid = rustix::process::getpid().as_raw_nonzero().get();
     if pid != 1 {
@@ -104,7 +111,7 @@ fn serve() -> Result<(), InitError> {
     let mut input = File::from(io::stdin().as_fd().try_clone_to_owned().map_err(InitError::Stream)?);
     let mut output = File::from(io::stdout().as_fd().try_clone_to_owned().map_err(InitError::Stream)?);
     let ready = facts::gather()?;
-    let oom = facts::OomKills::open();
+    let refused = facts::Refused::open();
     shell::prime();
     codec::write(&mut output, &FromInit::Ready(Box::new(ready)))?;
     let exit = match codec::read(&mut input)? {
@@ -112,7 +119,7 @@ fn serve() -> Result<(), InitError> {
         Some(ToInit::Stop { cause, .. }) => script::never_started(Some(cause), None),
         Some(ToInit::Run(request)) => {
             let channel = script::Channel { input, output: output.try_clone().map_err(InitError::Stream)? };
-            script::run(request, channel, &oom)
+            script::run(request, channel, (&refused, &rank))
         }
     };
     // INVARIANT: every process is dead and no thread writes any more.

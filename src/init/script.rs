@@ -21,12 +21,13 @@ use nix::sys::signal::Signal;
 use nix::sys::time::TimeValLike as _;
 use rustix::process::WaitStatus;
 
-use super::facts::OomKills;
+use super::facts::Refused;
 use super::output::Outlet;
-use super::{reaper, shell};
+use super::reaper::{self, MemoryRank};
+use super::shell;
 use crate::domain::run::{StopCause, Stream};
 use crate::protocol::codec;
-use crate::protocol::init::{Exit, FromInit, Request, ToInit};
+use crate::protocol::init::{Exit, FromInit, OWN_ID_BITS, Request, ToInit};
 
 /// Milliseconds between asking and killing when castoff-init itself stops the script.
 const GRACE_MS: u64 = 2_000;
@@ -54,10 +55,10 @@ pub(super) enum Event {
 }
 
 /// Runs the script to its end, however that comes.
-pub(super) fn run(request: Request, channel: Channel, oom: &OomKills) -> Exit {
+pub(super) fn run(request: Request, channel: Channel, (refused, rank): (&Refused, &MemoryRank)) -> Exit {
     let before = getrusage(UsageWho::RUSAGE_CHILDREN).ok();
     let wall_time_ms = request.wall_time_ms;
-    match start(request, channel) {
+    match start(request, channel, rank) {
         Err(why) => never_started(None, Some(why)),
         Ok(live) => {
             let (status, cause) = live.watch(wall_time_ms);
@@ -65,7 +66,9 @@ pub(super) fn run(request: Request, channel: Channel, oom: &OomKills) -> Exit {
             let after = getrusage(UsageWho::RUSAGE_CHILDREN).ok();
             exit.cpu_ms = cpu_ms(after.as_ref()).saturating_sub(cpu_ms(before.as_ref()));
             exit.memory_kib_max = after.and_then(|usage| u64::try_from(usage.max_rss()).ok()).unwrap_or(0);
-            exit.out_of_memory = oom.happened();
+            exit.memory_kills = refused.memory_kills();
+            exit.starts_refused = refused.starts();
+            exit.cpu_waited_ms = refused.cpu_waited_ms();
             exit
         }
     }
@@ -78,7 +81,9 @@ pub(super) fn never_started(stopped: Option<StopCause>, failed: Option<String>) 
         signal: None,
         stopped,
         failed,
-        out_of_memory: false,
+        memory_kills: 0,
+        starts_refused: 0,
+        cpu_waited_ms: 0,
         cpu_ms: 0,
         memory_kib_max: 0,
         stdout_bytes: 0,
@@ -104,7 +109,7 @@ struct Live {
 }
 
 /// Makes every descriptor and thread, then starts the shell, or what serves the file request.
-fn start(request: Request, channel: Channel) -> Result<Live, String> {
+fn start(request: Request, channel: Channel, rank: &MemoryRank) -> Result<Live, String> {
     let output_bytes = request.output_bytes;
     let (mut command, input) = shell::work(request)?;
     let (told, events) = mpsc::channel();
@@ -133,9 +138,10 @@ fn start(request: Request, channel: Channel) -> Result<Live, String> {
     .map_err(failed)?;
     feed(stdin_writer, input).map_err(failed)?;
     thread(move || listen(channel.input, &told)).map_err(failed)?;
+    use_up_own_ids().map_err(failed)?;
     // Held over the start: the first frame is that of the start.
     let mut gate = outlet.gate();
-    let pid = spawn(command).map_err(|error| {
+    let pid = rank.before_us(|| spawn(command)).map_err(|error| {
         let too_long = error.kind() == io::ErrorKind::ArgumentListTooLong;
         if too_long { "the script or its environment is too long for the system".to_owned() } else { failed(error) }
     })?;
@@ -148,6 +154,20 @@ fn start(request: Request, channel: Channel) -> Result<Live, String> {
 /// Starts it and lets go of our ends of its pipes. The child is the reaper's.
 fn spawn(mut command: Command) -> io::Result<u32> {
     Ok(command.spawn()?.id())
+}
+
+/// Threads come and go until the next id is no longer one of ours. The kernel gives ids in order, and those below 300
+/// never again once it has come to its last (`RESERVED_PIDS` of kernel/pid.c).
+fn use_up_own_ids() -> io::Result<()> {
+    const NEXT: u32 = 1 << OWN_ID_BITS;
+    for _ in 0..NEXT {
+        let id = Builder::new().stack_size(STACK_BYTES).spawn(|| rustix::thread::gettid().as_raw_nonzero().get())?;
+        let id = id.join().ok().and_then(|id| u32::try_from(id).ok());
+        if id.is_none_or(|id| id + 1 >= NEXT) {
+            return Ok(());
+        }
+    }
+    Ok(())
 }
 
 /// Gives the script its standard input, then end of file.
@@ -210,8 +230,9 @@ impl Live {
         for stream in self.streams {
             stream.join().ok();
         }
-        let gate = self.outlet.gate();
-        let cut = gate.over.then_some(StopCause::OutputCap);
+        let mut gate = self.outlet.gate();
+        gate.pass_end();
+        let cut = gate.is_over().then_some(StopCause::OutputCap);
         Exit {
             code: status.and_then(WaitStatus::exit_status).and_then(|code| u8::try_from(code).ok()),
             signal: status.and_then(WaitStatus::terminating_signal).and_then(|signal| u8::try_from(signal).ok()),

@@ -28,6 +28,9 @@ pub enum FrameError {
     /// The bytes are not what was expected.
     #[error("a frame does not decode: {0}")]
     Malformed(#[from] postcard::Error),
+    /// After the message the frame went on.
+    #[error("a frame has {0} bytes too many")]
+    Surplus(usize),
 }
 
 /// The bytes of one frame, length included.
@@ -49,6 +52,12 @@ fn checked_length(header: [u8; 4], bytes_max: usize) -> Result<usize, FrameError
     if length > bytes_max { Err(FrameError::TooLong(length)) } else { Ok(length) }
 }
 
+/// The message of a whole frame.
+fn decode<T: DeserializeOwned>(body: &[u8]) -> Result<T, FrameError> {
+    let (message, surplus) = postcard::take_from_bytes(body)?;
+    if surplus.is_empty() { Ok(message) } else { Err(FrameError::Surplus(surplus.len())) }
+}
+
 /// Reads one frame; `None` at a clean end of the stream.
 ///
 /// # Errors
@@ -64,7 +73,7 @@ pub fn read<T: DeserializeOwned>(input: &mut impl Read) -> Result<Option<T>, Fra
     if body.len() < length {
         return Err(FrameError::Io(io::ErrorKind::UnexpectedEof.into()));
     }
-    Ok(Some(postcard::from_bytes(&body)?))
+    Ok(Some(decode(&body)?))
 }
 
 /// Fills `header`, or returns `false` when the stream ends before its first byte.
@@ -105,7 +114,7 @@ pub fn take<T: DeserializeOwned>(buffer: &mut BytesMut, bytes_max: usize) -> Res
         return Ok(None);
     }
     let frame = buffer.split_to(end);
-    Ok(Some(postcard::from_bytes(frame.get(4..).unwrap_or_default())?))
+    Ok(Some(decode(frame.get(4..).unwrap_or_default())?))
 }
 
 /// As [`read`], for asynchronous streams.
@@ -125,7 +134,7 @@ pub async fn receive<T: DeserializeOwned>(input: &mut (impl AsyncRead + Unpin)) 
     if body.len() < length {
         return Err(FrameError::Io(io::ErrorKind::UnexpectedEof.into()));
     }
-    Ok(Some(postcard::from_bytes(&body)?))
+    Ok(Some(decode(&body)?))
 }
 
 /// As [`write`], for asynchronous streams.
@@ -152,6 +161,7 @@ mod tests {
         }
         assert!(matches!(read::<String>(&mut [255, 255, 255, 255].as_slice()), Err(FrameError::TooLong(_))));
         assert!(matches!(read::<String>(&mut [1, 0, 0, 0, 9].as_slice()), Err(FrameError::Malformed(_))));
+        assert!(matches!(read::<String>(&mut [3, 0, 0, 0, 1, 97, 98].as_slice()), Err(FrameError::Surplus(1))));
     }
 
     #[test]

@@ -3,8 +3,9 @@
 //! ```text
 //!  init   ── Ready ──▶ runner      what it really got, before anything of a person's is known to it
 //!  runner ── Run ────▶ init        once
-//!  init   ── Started, Stdout*, Stderr* ──▶ runner
-//!  runner ── Stop ───▶ init        at most once: asks the script to end, then kills
+//!  init   ── Started, Stdout*, Stderr* ──▶ runner     no more than `output_bytes` in all
+//!  runner ── Stop ───▶ init        asks the script to end, then kills
+//!  init   ── LeftOut ▶ runner      at most once, when there was more output: its end follows
 //!  init   ── Exit ───▶ runner      the last frame; every process of the run is dead by then
 //! ```
 //! End of input at any time: init kills everything and ends.
@@ -45,7 +46,7 @@ pub struct Request {
     pub workdir: String,
     /// Wall time, in milliseconds, after which the script is stopped.
     pub wall_time_ms: u64,
-    /// Bytes of output after which it is stopped.
+    /// Bytes of output that are passed on; after more it is stopped.
     pub output_bytes: u64,
 }
 
@@ -71,6 +72,13 @@ pub struct FileOrder {
     pub output_bytes: u64,
 }
 
+/// The ids of castoff-init's own threads have no bit from this one on, and those of all that a script starts do: what
+/// tells them apart for the system call filter.
+pub const OWN_ID_BITS: u32 = 5;
+
+/// Most bytes of output in a frame.
+pub const OUTPUT_PIECE_BYTES_MAX: usize = 64 << 10;
+
 /// From castoff-init.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum FromInit {
@@ -78,10 +86,12 @@ pub enum FromInit {
     Ready(Box<Ready>),
     /// The script's process exists.
     Started,
-    /// Output, as it came.
+    /// Output, as it came; at most [`OUTPUT_PIECE_BYTES_MAX`].
     Stdout(ByteBuf),
-    /// Output, as it came.
+    /// Likewise.
     Stderr(ByteBuf),
+    /// Here this many bytes of output are left out.
+    LeftOut(u64),
     /// The end.
     Exit(Exit),
     /// Answer of the probe.
@@ -156,8 +166,12 @@ pub struct Exit {
     pub stopped: Option<StopCause>,
     /// Why it could not be started, for people, when it could not.
     pub failed: Option<String>,
-    /// Whether the cgroup counted an out-of-memory kill.
-    pub out_of_memory: bool,
+    /// Out-of-memory kills that the cgroup counted.
+    pub memory_kills: u64,
+    /// Processes and threads that it refused to start.
+    pub starts_refused: u64,
+    /// How long it held back processes that had used their share of the processor, in milliseconds.
+    pub cpu_waited_ms: u64,
     /// Processor time of all children, in milliseconds.
     pub cpu_ms: u64,
     /// Peak memory of the largest child, in KiB.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use bollard::models::SystemInfo;
 use bollard::{API_DEFAULT_VERSION, Docker};
 
-use super::state::{Engine, Runner};
+use super::state::{Engine, Machine, Runner};
 use super::{RunnerError, images, readback, reap, stale};
 use crate::domain::ids::Digest;
 use crate::domain::plan::Image;
@@ -68,6 +68,7 @@ async fn bring_up(runner: &Runner, reaped: &mut bool) -> Result<Engine, RunnerEr
     let docker = connect(runner.places.docker.as_deref()).await?;
     let info = docker.info().await?;
     let memory_bytes = info.mem_total.and_then(|bytes| u64::try_from(bytes).ok()).unwrap_or(u64::MAX);
+    let machine = Machine { memory_bytes, processes: processes() };
     let missing = readback::missing(&info);
     let facts = facts(&docker, info);
     if !*reaped {
@@ -82,7 +83,14 @@ async fn bring_up(runner: &Runner, reaped: &mut bool) -> Result<Engine, RunnerEr
     }
     let mut images = vec![images::base(&docker, &mut tell).await?];
     images.extend(images::found(&docker).await?.into_iter().filter(|image| image.name == "workbench"));
-    Ok(Engine { docker, built: Built { images, ..built }, facts, memory_bytes, missing })
+    Ok(Engine { docker, built: Built { images, ..built }, facts, machine, missing })
+}
+
+/// Half of the processes and threads that the kernel can have (proc_sys_kernel(5)).
+fn processes() -> u64 {
+    let read = |path: &&str| std::fs::read_to_string(path).ok()?.trim().parse::<u64>().ok();
+    let most = ["/proc/sys/kernel/pid_max", "/proc/sys/kernel/threads-max"].iter().filter_map(read).min();
+    most.map_or(u64::MAX, |most| most / 2)
 }
 
 /// Builds the image that is still missing. Runs in `base` need not wait for the larger one, nor for a

@@ -28,8 +28,9 @@ use super::journal::Begun;
 use super::overlay::Overlay;
 use super::state::{Engine, Link, Live, Runner, locked};
 use super::survey::{self, Survey};
-use super::{changes, check, harden, live, overlay, readback, reap};
+use super::{changes, check, disk, harden, live, overlay, readback, reap};
 use crate::domain::ids::{Digest, RunId};
+use crate::domain::limits::Limits;
 use crate::domain::plan::{Access, Plan};
 use crate::domain::run::{Ending, Enforced, RunEnd, StopCause, Usage};
 use crate::domain::task::Task;
@@ -76,22 +77,29 @@ async fn run(runner: Arc<Runner>, order: Order, link: Link, enlisted: Enlisted) 
 }
 
 fn enlist(runner: &Runner, order: &Order) -> Enlisted {
-    let memory_total = runner.memory_bytes();
+    let machine = runner.machine();
     let mut all = locked(&runner.live);
     if let Some(other) = all.get(&order.run) {
         let stands = if other.over.is_cancelled() { "began before and never begins again" } else { "is under way" };
         return Err(format!("run {} {stands}", order.run));
     }
-    let memory_bytes = order.plan.limits.memory_bytes;
-    let promised: u64 = all.values().filter(|live| !live.removed.is_cancelled()).map(|live| live.memory_bytes).sum();
-    if promised.saturating_add(memory_bytes) > memory_total {
-        return Err(
-            "the runs under way may use all memory of the machine; wait for one, or lower `memory` in limits.yaml"
-                .to_owned(),
-        );
+    let Limits { memory_bytes, pids, .. } = order.plan.limits;
+    let under_way = || all.values().filter(|live| !live.removed.is_cancelled());
+    let memory = under_way().map(|live| live.memory_bytes).fold(memory_bytes, u64::saturating_add);
+    let processes = under_way().map(|live| u64::from(live.pids)).fold(pids.into(), u64::saturating_add);
+    let full = |what: &str, name: &str| {
+        Err(format!(
+            "the runs under way may use all {what} of the machine; wait for one, or lower `{name}` in limits.yaml"
+        ))
+    };
+    if memory > machine.memory_bytes {
+        return full("memory", "memory");
+    }
+    if processes > machine.processes {
+        return full("processes", "pids");
     }
     let (stops, stopped) = mpsc::channel(8);
-    let live = Live { stops, memory_bytes, over: CancellationToken::new(), removed: CancellationToken::new() };
+    let live = Live { stops, memory_bytes, pids, over: CancellationToken::new(), removed: CancellationToken::new() };
     all.insert(order.run.clone(), live.clone());
     Ok((live, stopped))
 }
@@ -127,7 +135,27 @@ async fn whole(
         live.removed.cancelled().await;
     }
     end.changes = changes::read(runner, &order.run, begun.claimed_ns, &begun.workspaces).await;
+    make_room(runner, &order.run, &mut end).await;
     end
+}
+
+/// Throws away what a run left that was stopped at the reserve of the disk, where that makes room: held, it would
+/// keep everybody's runs from starting.
+async fn make_room(runner: &Runner, run: &RunId, end: &mut RunEnd) {
+    if end.ending != (Ending::Stopped { cause: StopCause::DiskReserve }) {
+        return;
+    }
+    match Disk::look(&runner.state()) {
+        Ok(disk) if disk.wants_back(&end.changes) => {}
+        Ok(_) | Err(_) => return,
+    }
+    match changes::forget(runner, run).await {
+        Ok(()) => {
+            end.usage.thrown_away = disk::held_files(&end.changes);
+            end.changes.clear();
+        }
+        Err(why) => tracing::warn!(%run, why, "the disk is nearly full, and what a run left cannot be thrown away"),
+    }
 }
 
 /// A run that is noted in the journal.

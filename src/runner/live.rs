@@ -3,7 +3,8 @@
 //! Two halves work side by side, so that a slow reader of the output delays no stop:
 //!
 //! ```text
-//!  output  Started, Stdout*, Stderr* ─▶ core;  ends at the exit frame or the end of the stream
+//!  output  Started, Stdout*, Stderr* ─▶ core;  ends at the exit frame, the end of the stream, or the
+//!          first frame that is out of place
 //!  input   Stop ◀── core, disk, backstop;  closed when the connection or the runner ends: init kills all
 //!          and after GRACE, whatever init does, the engine kills the container
 //! ```
@@ -16,16 +17,20 @@ use tokio::time::{Instant, MissedTickBehavior, timeout};
 
 use super::attach::{Attached, Frames, Input};
 use super::disk::Disk;
+use super::heard::{Heard, Said};
 use super::lifecycle::Order;
 use super::state::{Engine, Link, Runner};
 use crate::domain::run::{Ending, Enforced, RunEnd, StopCause, Stream, Usage};
 use crate::domain::time::Timestamp;
-use crate::protocol::codec;
+use crate::protocol::codec::{self, FrameError};
 use crate::protocol::init::{Exit, FromInit, ToInit};
 use crate::protocol::runner::FromRunner;
 
 /// Between asking a script to end and killing it, in milliseconds.
 const GRACE_MS: u64 = 2000;
+/// How long init may take to read what is sent to it: the script with its input, or a stop.
+const SEND_TIME_MAX: Duration = Duration::from_secs(10);
+const STOP_SEND_TIME_MAX: Duration = Duration::from_secs(1);
 /// What init gets beyond a limit before the engine kills the container.
 const BACKSTOP: Duration = Duration::from_secs(10);
 /// Between two looks at the disk.
@@ -51,49 +56,74 @@ pub(super) async fn live(
     (attached, script, started): (Attached, Script<'_>, Timestamp),
 ) -> RunEnd {
     let Attached { input, mut frames } = attached;
-    let mut driver = Driver { runner, link, stops, input, order: script.order };
+    let order = script.order;
+    let mut driver = Driver { runner, link, stops, input, order, asked: None, disk: None };
+    let mut heard = Heard::new(order.plan.limits.output_bytes);
     let enforced = script.enforced.clone();
-    let (ending, usage) = match driver.send_script(&script.request).await {
-        Err(ending) => (ending, Usage::default()),
-        Ok(disk) => {
-            let outcome = tokio::select! {
-                outcome = output(&mut frames, link, &script) => outcome,
-                // Returns when init did not end in time.
-                () = driver.drive(disk) => None,
-            };
-            match outcome {
-                Some(exit) => told(&exit),
-                None => {
-                    bury(engine, script.container).await;
-                    (driver.lost(), Usage::default())
-                }
-            }
+    let outcome = match driver.send_script(&script.request).await {
+        Err(ending) => Outcome::Unsent(ending),
+        Ok(()) => tokio::select! {
+            outcome = output(&mut frames, &mut heard, link, &script) => outcome,
+            // Returns when init did not end in time.
+            () = driver.drive() => Outcome::Late,
+        },
+    };
+    let (ending, mut usage) = match outcome {
+        Outcome::Exit(exit) => told(&exit),
+        other => {
+            // The engine takes a container for dead once its output is read, or nobody is attached any more.
+            drop(frames);
+            driver.input = Box::pin(tokio::io::sink());
+            let memory_killed = bury(engine, script.container).await;
+            (driver.cut_short(other, memory_killed), Usage::default())
         }
     };
+    usage.left_out_bytes = heard.left_out_bytes();
+    (usage.disk_bytes, usage.disk_files) = driver.disk_used();
     RunEnd { ending, started, ended: runner.now(), enforced: Some(enforced), usage, changes: Vec::new() }
 }
 
-/// Passes output on until the exit frame; `None` when there is none.
-async fn output(frames: &mut Frames, link: &Link, script: &Script<'_>) -> Option<Exit> {
+/// How the following of a script ended.
+enum Outcome {
+    /// With its exit frame.
+    Exit(Exit),
+    /// It was not sent.
+    Unsent(Ending),
+    /// The stream ended before the exit frame.
+    Gone,
+    /// What came was not what castoff-init says.
+    Broken,
+    /// It did not come to its end in its time.
+    Late,
+}
+
+/// Passes output on until the exit frame, the end of the stream or the first frame out of place.
+async fn output(frames: &mut Frames, heard: &mut Heard, link: &Link, script: &Script<'_>) -> Outcome {
     let run = &script.order.run;
     let piece = |stream, bytes| FromRunner::Output { run: run.clone(), stream, bytes };
     loop {
-        match frames.next::<FromInit>().await {
-            Ok(Some(FromInit::Started)) => {
+        let frame = match frames.next::<FromInit>().await {
+            Ok(Some(frame)) => frame,
+            Ok(None) => return Outcome::Gone,
+            Err(error) => {
+                tracing::warn!(%run, %error, "the stream of a run broke");
+                return if matches!(error, FrameError::Io(_)) { Outcome::Gone } else { Outcome::Broken };
+            }
+        };
+        match heard.take(frame) {
+            Ok(Said::Started) => {
                 let enforced = Box::new(script.enforced.clone());
                 link.send(FromRunner::Started { run: run.clone(), enforced }).await;
             }
-            Ok(Some(FromInit::Stdout(bytes))) => link.send(piece(Stream::Stdout, bytes)).await,
-            Ok(Some(FromInit::Stderr(bytes))) => link.send(piece(Stream::Stderr, bytes)).await,
-            Ok(Some(FromInit::Exit(exit))) => return Some(exit),
-            Ok(Some(FromInit::Ready(_) | FromInit::Probed(_))) => {
-                tracing::warn!(%run, "castoff-init broke the protocol");
-                return None;
+            Ok(Said::Output(stream, bytes)) => link.send(piece(stream, bytes)).await,
+            Ok(Said::LeftOut(bytes)) => {
+                let text = format!("\ncastoff: {bytes} bytes of output are left out here\n");
+                link.send(piece(Stream::Stderr, text.into_bytes().into())).await;
             }
-            Ok(None) => return None,
+            Ok(Said::Exit(exit)) => return Outcome::Exit(exit),
             Err(error) => {
-                tracing::warn!(%run, %error, "the stream of a run broke");
-                return None;
+                tracing::warn!(%run, %error, "what came out of a container was not castoff-init's");
+                return Outcome::Broken;
             }
         }
     }
@@ -105,11 +135,15 @@ struct Driver<'a> {
     stops: mpsc::Receiver<StopCause>,
     input: Input,
     order: &'a Order,
+    /// The highest cause that it was asked to stop for.
+    asked: Option<StopCause>,
+    /// Since the script was sent.
+    disk: Option<Disk>,
 }
 
 impl Driver<'_> {
     /// Sends the script, unless the run was stopped before.
-    async fn send_script(&mut self, request: &ToInit) -> Result<Disk, Ending> {
+    async fn send_script(&mut self, request: &ToInit) -> Result<(), Ending> {
         if let Ok(cause) = self.stops.try_recv() {
             return Err(Ending::Stopped { cause });
         }
@@ -117,14 +151,16 @@ impl Driver<'_> {
             return Err(self.lost());
         }
         let failed = |why: String| Ending::Failed { why };
-        let disk = Disk::look(&self.runner.state()).map_err(|error| failed(error.to_string()))?;
-        let sent = codec::send(&mut self.input, request).await;
-        sent.map_err(|error| failed(format!("the script could not be sent: {error}")))?;
-        Ok(disk)
+        self.disk = Some(Disk::look(&self.runner.state()).map_err(|error| failed(error.to_string()))?);
+        match timeout(SEND_TIME_MAX, codec::send(&mut self.input, request)).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error)) => Err(failed(format!("the script could not be sent: {error}"))),
+            Err(_) => Err(failed("castoff-init did not take the script in time".to_owned())),
+        }
     }
 
     /// Stops the script when something says so; returns when init had its time and the engine must kill it.
-    async fn drive(&mut self, disk: Disk) {
+    async fn drive(&mut self) {
         let limits = &self.order.plan.limits;
         let mut deadline = Instant::now() + Duration::from_millis(limits.wall_time_ms) + BACKSTOP;
         let mut looks = tokio::time::interval(DISK_INTERVAL);
@@ -135,9 +171,9 @@ impl Driver<'_> {
             tokio::select! {
                 Some(cause) = self.stops.recv() => deadline = deadline.min(self.stop(cause).await),
                 _ = looks.tick(), if !full => {
-                    if disk.is_spent(limits) {
+                    if let Some(cause) = self.disk.as_mut().and_then(|disk| disk.look_again(limits)) {
                         full = true;
-                        deadline = deadline.min(self.stop(StopCause::DiskCap).await);
+                        deadline = deadline.min(self.stop(cause).await);
                     }
                 }
                 () = self.link.gone.cancelled(), if !ending => {
@@ -148,18 +184,35 @@ impl Driver<'_> {
                     ending = true;
                     deadline = deadline.min(self.end().await);
                 }
-                () = tokio::time::sleep_until(deadline) => return,
+                () = tokio::time::sleep_until(deadline) => {
+                    // Its wall time was over long ago, unless it was asked to end before.
+                    self.asked.get_or_insert(if ending { StopCause::Lost } else { StopCause::Timeout });
+                    return;
+                }
             }
         }
     }
 
     /// Asks init to end the script; says when its time is over.
     async fn stop(&mut self, cause: StopCause) -> Instant {
-        let stop = ToInit::Stop { cause, grace_ms: GRACE_MS };
-        if let Err(error) = codec::send(&mut self.input, &stop).await {
-            tracing::warn!(run = %self.order.run, %error, "a stop could not be sent");
+        self.asked = self.asked.max(Some(cause));
+        let grace_ms = match cause {
+            // What goes on writing meanwhile takes the room of others.
+            StopCause::DiskCap | StopCause::FilesCap | StopCause::DiskReserve => 0,
+            StopCause::Timeout
+            | StopCause::OutputCap
+            | StopCause::MemoryCap
+            | StopCause::Asked
+            | StopCause::Shutdown
+            | StopCause::Lost
+            | StopCause::Broken => GRACE_MS,
+        };
+        let stop = ToInit::Stop { cause, grace_ms };
+        let sent = timeout(STOP_SEND_TIME_MAX, codec::send(&mut self.input, &stop)).await;
+        if !matches!(sent, Ok(Ok(()))) {
+            tracing::warn!(run = %self.order.run, "a stop could not be sent");
         }
-        Instant::now() + Duration::from_millis(GRACE_MS) + BACKSTOP
+        Instant::now() + Duration::from_millis(grace_ms) + BACKSTOP
     }
 
     /// Ends the script with its runner or its connection: by a stop, so that the record says why, or
@@ -169,7 +222,7 @@ impl Driver<'_> {
             return self.stop(StopCause::Shutdown).await;
         }
         // A stream that is broken is closed too.
-        drop(self.input.shutdown().await);
+        drop(timeout(STOP_SEND_TIME_MAX, self.input.shutdown()).await);
         Instant::now() + BACKSTOP
     }
 
@@ -177,12 +230,31 @@ impl Driver<'_> {
         let cause = if self.runner.stop.is_cancelled() { StopCause::Shutdown } else { StopCause::Lost };
         Ending::Stopped { cause }
     }
+
+    /// The ending of a script without an exit frame.
+    fn cut_short(&self, outcome: Outcome, memory_killed: bool) -> Ending {
+        match (outcome, self.asked) {
+            (Outcome::Unsent(ending), _) => ending,
+            (Outcome::Broken, _) => Ending::Stopped { cause: StopCause::Broken },
+            (_, Some(cause)) => Ending::Stopped { cause },
+            (_, None) if memory_killed => Ending::Stopped { cause: StopCause::MemoryCap },
+            (_, None) => self.lost(),
+        }
+    }
+
+    /// Bytes and files that the disk had less, at the most.
+    fn disk_used(&mut self) -> (u64, u64) {
+        let Some(disk) = &mut self.disk else { return (0, 0) };
+        disk.look_again(&self.order.plan.limits);
+        disk.used()
+    }
 }
 
 /// Kills a container without an exit frame, and waits until the engine says that it is dead: only then
-/// may its changes be read.
-async fn bury(engine: &Engine, container: &str) {
-    if let Err(error) = engine.docker.kill_container(container, None).await {
+/// may its changes be read. Returns whether it was dead before, for want of memory.
+async fn bury(engine: &Engine, container: &str) -> bool {
+    let killed = engine.docker.kill_container(container, None).await;
+    if let Err(error) = &killed {
         tracing::debug!(%error, "a container was dead before it was killed");
     }
     let dead = async {
@@ -190,21 +262,24 @@ async fn bury(engine: &Engine, container: &str) {
             let state = engine.docker.inspect_container(container, None).await.map(|found| found.state);
             match state {
                 Ok(Some(state)) if state.running == Some(true) => tokio::time::sleep(DISK_INTERVAL).await,
-                Ok(_) | Err(_) => return,
+                Ok(Some(state)) => return state.oom_killed == Some(true),
+                Ok(None) | Err(_) => return false,
             }
         }
     };
-    if timeout(DEATH_TIME_MAX, dead).await.is_err() {
+    let Ok(out_of_memory) = timeout(DEATH_TIME_MAX, dead).await else {
         tracing::error!(container, "the engine cannot kill a container");
-    }
+        return false;
+    };
+    out_of_memory && killed.is_err()
 }
 
 fn told(exit: &Exit) -> (Ending, Usage) {
     let ending = match exit {
         Exit { failed: Some(why), .. } => Ending::Failed { why: why.clone() },
         Exit { stopped: Some(cause), .. } => Ending::Stopped { cause: *cause },
-        Exit { signal: Some(signal), out_of_memory, .. } => {
-            Ending::Signalled { signal: *signal, out_of_memory: *out_of_memory }
+        Exit { signal: Some(signal), memory_kills, .. } => {
+            Ending::Signalled { signal: *signal, out_of_memory: *memory_kills > 0 }
         }
         Exit { code: Some(code), .. } => Ending::Exited { code: *code },
         Exit { .. } => Ending::Stopped { cause: StopCause::Lost },
@@ -214,6 +289,10 @@ fn told(exit: &Exit) -> (Ending, Usage) {
         memory_kib_max: exit.memory_kib_max,
         stdout_bytes: exit.stdout_bytes,
         stderr_bytes: exit.stderr_bytes,
+        memory_kills: exit.memory_kills,
+        starts_refused: exit.starts_refused,
+        cpu_waited_ms: exit.cpu_waited_ms,
+        ..Usage::default()
     };
     (ending, usage)
 }

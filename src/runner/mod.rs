@@ -16,6 +16,7 @@ mod disk;
 mod engine;
 pub mod examine;
 pub mod harden;
+mod heard;
 pub mod images;
 mod journal;
 mod keeper;

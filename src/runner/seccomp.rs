@@ -9,12 +9,14 @@
 //!   may be listed.
 //! * An argument of C type `int` is compared masked to its lower 32 bits: the kernel ignores the rest,
 //!   a 64-bit comparison does not.
-//! * An allow list cannot say "all but 1": so process ids are allowed by each bit that makes them
-//!   something else, a rule for each (order means nothing then). For ioctl(2) the refusals are on
+//! * An allow list cannot say "all but these": so process ids are allowed by each bit that castoff-init's
+//!   ids have not, a rule for each (order means nothing then). For ioctl(2) the refusals are on
 //!   argument 1 and the always true condition on argument 0: libseccomp 2.5 and 2.6 try a condition on
 //!   a later argument first.
 
 use serde_json::{Value, json};
+
+use crate::protocol::init::OWN_ID_BITS;
 
 const EACCES: u32 = 13;
 const ENOSYS: u32 = 38;
@@ -27,7 +29,7 @@ const CLONE_NEW: u64 = 0x7e02_0000;
 /// Bits of a process id: `pid_max` is at most 2^22 (proc_sys_kernel(5)).
 const PID_BITS: u32 = 22;
 
-/// Calls on a process by its id, in argument 0: refused on PID 1, which is castoff-init.
+/// Calls on a process or thread by its id, in argument 0: refused on castoff-init, by the id of any of its threads.
 const ON_A_PROCESS: &[&str] =
     &["prlimit64", "pidfd_open", "sched_setaffinity", "sched_setattr", "sched_setparam", "sched_setscheduler"];
 
@@ -74,8 +76,9 @@ fn rules() -> Vec<Value> {
         allow(&["personality"], &[masked(0, INT, 0)]),
         allow(&["personality"], &[masked(0, INT, INT)]),
     ];
-    rules.push(allow(ON_A_PROCESS, &[masked(0, 1, 0)]));
-    for bit in 1..PID_BITS {
+    // The caller.
+    rules.push(allow(ON_A_PROCESS, &[masked(0, INT, 0)]));
+    for bit in OWN_ID_BITS..PID_BITS {
         rules.push(allow(ON_A_PROCESS, &[masked(0, 1 << bit, 1 << bit)]));
     }
     for (request, errno) in IOCTLS {

@@ -31,10 +31,19 @@ pub(super) struct Engine {
     pub(super) built: Built,
     /// For `status`.
     pub(super) facts: Vec<(String, String)>,
-    /// Memory of its machine.
-    pub(super) memory_bytes: u64,
+    /// What all runs together may use.
+    pub(super) machine: Machine,
     /// Walls that it does not have, for people.
     pub(super) missing: Vec<String>,
+}
+
+/// What the engine's machine has for all runs together.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Machine {
+    /// Memory, in bytes.
+    pub(super) memory_bytes: u64,
+    /// Processes and threads: half of what the kernel can have.
+    pub(super) processes: u64,
 }
 
 /// A run that is under way, or whose container is being removed.
@@ -42,8 +51,11 @@ pub(super) struct Engine {
 pub(super) struct Live {
     /// Asks it to stop.
     pub(super) stops: mpsc::Sender<StopCause>,
-    /// Its memory limit, for the sum over all live runs.
+    /// Its memory limit, for the sum over all live runs. The processor is shared by weight instead, and the
+    /// disk has its reserve.
     pub(super) memory_bytes: u64,
+    /// Its limit on processes, likewise.
+    pub(super) pids: u32,
     /// Cancelled once its end was told.
     pub(super) over: CancellationToken,
     /// Cancelled once its container is gone.
@@ -138,8 +150,9 @@ impl Runner {
     }
 
     /// What all runs together may use.
-    pub(super) fn memory_bytes(&self) -> u64 {
-        locked(&self.engine).as_ref().map_or(u64::MAX, |engine| engine.memory_bytes)
+    pub(super) fn machine(&self) -> Machine {
+        let unknown = Machine { memory_bytes: u64::MAX, processes: u64::MAX };
+        locked(&self.engine).as_ref().map_or(unknown, |engine| engine.machine)
     }
 
     /// The policy as it is now; while its files are wrong the one before, as in the core. The error, when

@@ -51,6 +51,8 @@ impl Watchers {
     fn watch(&self, id: &str) -> mpsc::UnboundedReceiver<News> {
         let (sender, receiver) = mpsc::unbounded_channel();
         let mut watchers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        // Of what is over nobody is told any more: who watched it is forgotten here.
+        watchers.retain(|_, senders| senders.iter().any(|sender| !sender.is_closed()));
         watchers.entry(id.to_owned()).or_default().push(sender);
         receiver
     }

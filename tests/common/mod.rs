@@ -40,7 +40,9 @@ if alive "$1"; then
 fi
 docker ps -aq --filter "label=castoff.home=$1/home" | xargs -r docker rm -fv
 docker volume ls -q --filter "label=castoff.home=$1/home" | xargs -r docker volume rm -f
-[ -n "${CASTOFF_TEST_KEEP-}" ] || rm -rf "$1"
+[ -n "${CASTOFF_TEST_KEEP-}" ] && exit
+awk -v root="$1/" 'index($2, root) == 1 { print $2 }' /proc/mounts | sort -r | xargs -r umount -l
+rm -rf "$1"
 "#;
 
 /// One installation, with its core unless that was stopped or killed.

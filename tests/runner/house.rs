@@ -166,8 +166,12 @@ impl Core {
     }
 
     pub(crate) async fn send_run(&mut self, run: &RunId, plan: &Plan) {
+        self.send_run_with(run, plan, b"").await;
+    }
+
+    pub(crate) async fn send_run_with(&mut self, run: &RunId, plan: &Plan, stdin: &[u8]) {
         let digest = plan.digest();
-        let (plan, stdin) = (Box::new(plan.clone()), ByteBuf::new());
+        let (plan, stdin) = (Box::new(plan.clone()), ByteBuf::from(stdin));
         self.tell(ToRunner::Run { run: run.clone(), plan, digest, stdin }).await;
     }
 

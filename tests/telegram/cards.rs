@@ -99,7 +99,7 @@ fn ended(ending: Ending, paths: usize) -> Option<Box<RunEnd>> {
         started: Timestamp::from_ms(1_700_000_000_000),
         ended: Timestamp::from_ms(1_700_000_001_240),
         enforced: None,
-        usage: Usage { cpu_ms: 1, memory_kib_max: 1, stdout_bytes: 1500, stderr_bytes: 36 },
+        usage: Usage { cpu_ms: 1, memory_kib_max: 1, stdout_bytes: 1500, stderr_bytes: 36, ..Usage::default() },
         changes: vec![set],
     }))
 }

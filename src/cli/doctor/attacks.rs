@@ -73,7 +73,7 @@ const ATTACKS: &[Attack] = &[
         tried: "make files for ever, 1000 allowed",
         script: "i=0; while :; do i=$((i+1)); : > n$i; done",
         limits: |limits| limits.disk_files = 1000,
-        judge: |heard, _| (stopped(heard, StopCause::DiskCap), ending(heard)),
+        judge: |heard, _| (stopped(heard, StopCause::FilesCap), ending(heard)),
     },
     Attack {
         name: "output",
@@ -81,7 +81,8 @@ const ATTACKS: &[Attack] = &[
         script: "yes",
         limits: |limits| limits.output_bytes = 64 << 10,
         judge: |heard, limits| {
-            let capped = heard.bytes as u64 <= limits.output_bytes;
+            let usage = &heard.end.usage;
+            let capped = usage.stdout_bytes.saturating_add(usage.stderr_bytes) <= limits.output_bytes;
             (stopped(heard, StopCause::OutputCap) && capped, format!("{}, {} bytes", ending(heard), heard.bytes))
         },
     },

@@ -1,7 +1,7 @@
 //! Run cards: how a run went, and what can be done about it.
 
 use crate::domain::record::{Outcome, RunRecord, RunState};
-use crate::domain::run::{Ending, RunEnd, StopCause};
+use crate::domain::run::{Ending, RunEnd};
 use crate::domain::text::visible_line;
 
 use super::super::outgoing::{Button, Outgoing, Press};
@@ -29,6 +29,9 @@ pub fn run(run: &RunRecord) -> Outgoing {
     }
     if let Some(changes) = changes(run) {
         card.say(&format!(" · {changes}"));
+    }
+    for reached in reached(run) {
+        card.say(&format!("\n⚠️ {reached}"));
     }
     if let Some(why) = why(run) {
         card.say(&format!("\n{}", shortened(&visible_line(why), WHY_UNITS)));
@@ -73,18 +76,14 @@ fn ending(end: &RunEnd) -> String {
         Ending::Signalled { out_of_memory: true, .. } => "⚠️ ended for want of memory".to_owned(),
         Ending::Signalled { signal, .. } => format!("⚠️ ended by signal {signal}"),
         Ending::Failed { .. } => "⚠️ did not start".to_owned(),
-        Ending::Stopped { cause } => {
-            let cause = match cause {
-                StopCause::Timeout => "its time was over",
-                StopCause::OutputCap => "it wrote too much output",
-                StopCause::DiskCap => "it wrote too much to disk",
-                StopCause::Asked => "a person stopped it",
-                StopCause::Shutdown => "Castoff was shut down",
-                StopCause::Lost => "it was lost: Castoff or its container died",
-            };
-            format!("⏹ stopped: {cause}")
-        }
+        Ending::Stopped { cause } => format!("⏹ stopped: {}", cause.because()),
     }
+}
+
+/// The limits that it ran into.
+fn reached(run: &RunRecord) -> Vec<String> {
+    let limits = run.plan.as_ref().map(|plan| plan.limits.clone()).unwrap_or_default();
+    run.end.as_ref().map(|end| end.reached(&limits)).unwrap_or_default()
 }
 
 fn changed(run: &RunRecord) -> usize {

@@ -1,0 +1,59 @@
+//! Disk: bytes, files, what is kept free, and how much too much it was.
+
+use crate::common::text;
+use crate::den::{Den, number};
+
+const MIB: u64 = 1 << 20;
+
+#[test]
+fn who_fills_the_disk_is_stopped_at_his_limit_and_told_how_much_it_was() {
+    let den = Den::on_a_disk_of("512m", 60_000, "disk: 16MiB, disk_files: 1000, wall_time: 60s");
+    // A pause after each piece, so that a busy machine looks in time.
+    let filler = "trap '' TERM; i=0; while :; do i=$((i+1)); head -c 4M /dev/zero > f$i; sleep 0.02; done";
+    let (answer, record) = den.attack(filler);
+    let answer = answer.ended(124).says(&["stopped: it wrote more than 16 MiB to disk", "held"]);
+    assert_eq!(record["stopped_by"], "disk-cap", "{record}");
+    let written = number(&record["usage"]["disk_bytes"]);
+    assert!((16 * MIB..512 * MIB).contains(&written), "{record}");
+    let said = format!("the disk had {} MiB and ", written / MIB);
+    assert!(answer.stderr.contains(&said), "{answer:?}");
+
+    let (answer, record) = den.attack("i=0; while :; do i=$((i+1)); : > n$i; done");
+    answer.ended(124).says(&["stopped: it made more than 1000 files on disk", "files more when it had ended"]);
+    assert_eq!(record["stopped_by"], "files-cap", "{record}");
+
+    // All at once, faster than anybody looks.
+    let (answer, record) = den.attack("fallocate -l 400M all; code=$?; ls -s all; exit $code");
+    assert_ne!(answer.code, 0, "{answer:?}");
+    assert!(answer.stderr.contains("not supported") && answer.stdout.starts_with("0 "), "{answer:?}");
+    assert!(number(&record["usage"]["disk_bytes"]) < 16 * MIB, "{record}");
+}
+
+#[test]
+fn the_reserve_stays_free_and_what_took_of_it_is_thrown_away() {
+    // Bytes and files of the limits are more than the disk has.
+    for (size, files, script) in [
+        ("64m", 60_000, "trap '' TERM; i=0; while :; do i=$((i+1)); head -c 2M /dev/zero > f$i; sleep 0.02; done"),
+        ("512m", 3000, "i=0; while :; do i=$((i+1)); : > n$i; done"),
+    ] {
+        let den = Den::on_a_disk_of(size, files, "disk: 1GiB, disk_files: 100000, wall_time: 60s");
+        let (answer, record) = den.attack(script);
+        answer.ended(124).says(&["stopped: the disk is nearly full", "thrown away to make room"]);
+        assert_eq!(
+            (text(&record["stopped_by"]), record["changes"].as_array().map(Vec::len)),
+            ("disk-reserve", Some(0))
+        );
+        den.castoff.run("echo on > landed").ended(0);
+        assert!(den.castoff.own().join("landed").exists());
+    }
+}
+
+#[test]
+fn below_the_reserve_nothing_starts_and_it_is_said_what_helps() {
+    let den = Den::on_a_disk_of("64m", 60_000, "disk: 1GiB");
+    let filler = den.castoff.home().join("state/runner/filler");
+    std::fs::write(&filler, vec![0; 62 << 20]).unwrap();
+    den.castoff.run("true").ended(69).says(&["the disk is nearly full (", "3 MiB are kept free", "hint: make room"]);
+    std::fs::remove_file(&filler).unwrap();
+    den.castoff.run("true").ended(0);
+}
