@@ -195,6 +195,12 @@ impl Engine {
         if !running.is_empty() {
             step.effects.push(Effect::Tell(ToRunner::Recall { runs: running }));
         }
+        // A yes that was being looked at is looked at anew.
+        let granted = self.runs.iter().filter(|(_, live)| live.granted.is_some());
+        let granted: Vec<RunId> = granted.map(|(run, _)| run.clone()).collect();
+        for run in granted {
+            self.survey(&run, step);
+        }
     }
 
     pub(super) fn runner_gone(&mut self) {
@@ -206,9 +212,6 @@ impl Engine {
             )
         });
         self.lost = under_way.map(|(run, _)| run.clone()).collect();
-        for live in self.runs.values_mut() {
-            live.granted = None;
-        }
     }
 
     pub(super) fn recalled(&mut self, runs: Vec<(RunId, Fate)>, step: &mut Step) {

@@ -8,8 +8,8 @@ use std::time::Duration;
 use bollard::models::SystemInfo;
 use bollard::{API_DEFAULT_VERSION, Docker};
 
-use super::state::{Engine, Runner};
-use super::{RunnerError, images, readback, reap, stale};
+use super::state::{Engine, Runner, locked};
+use super::{RunnerError, images, overlay, readback, reap, stale};
 use crate::domain::ids::Digest;
 use crate::domain::plan::Image;
 use crate::protocol::runner::Readiness;
@@ -72,6 +72,7 @@ async fn bring_up(runner: &Runner, reaped: &mut bool) -> Result<Engine, RunnerEr
     let facts = facts(&docker, info);
     if !*reaped {
         reap::reap(&docker, &runner.home_label()).await?;
+        sweep(runner);
         *reaped = true;
     }
     let mut tell = |text: &str| runner.tell(text);
@@ -83,6 +84,13 @@ async fn bring_up(runner: &Runner, reaped: &mut bool) -> Result<Engine, RunnerEr
     let mut images = vec![images::base(&docker, &mut tell).await?];
     images.extend(images::found(&docker).await?.into_iter().filter(|image| image.name == "workbench"));
     Ok(Engine { docker, built: Built { images, ..built }, facts, memory_bytes, missing })
+}
+
+fn sweep(runner: &Runner) {
+    let journal = locked(&runner.journal);
+    if let Err(error) = overlay::sweep(runner, |run| journal.get(run).is_some_and(|entry| entry.settled)) {
+        tracing::warn!(%error, "directories of earlier runs are left; the next start tries again");
+    }
 }
 
 /// Builds the image that is still missing. Runs in `base` need not wait for the larger one, nor for a

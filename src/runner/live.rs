@@ -18,6 +18,7 @@ use super::attach::{Attached, Frames, Input};
 use super::disk::Disk;
 use super::lifecycle::Order;
 use super::state::{Engine, Link, Runner};
+use crate::crash::{self, Point};
 use crate::domain::run::{Ending, Enforced, RunEnd, StopCause, Stream, Usage};
 use crate::domain::time::Timestamp;
 use crate::protocol::codec;
@@ -83,9 +84,15 @@ async fn output(frames: &mut Frames, link: &Link, script: &Script<'_>) -> Option
                 let enforced = Box::new(script.enforced.clone());
                 link.send(FromRunner::Started { run: run.clone(), enforced }).await;
             }
-            Ok(Some(FromInit::Stdout(bytes))) => link.send(piece(Stream::Stdout, bytes)).await,
+            Ok(Some(FromInit::Stdout(bytes))) => {
+                link.send(piece(Stream::Stdout, bytes)).await;
+                crash::point(Point::OutputHalfRead);
+            }
             Ok(Some(FromInit::Stderr(bytes))) => link.send(piece(Stream::Stderr, bytes)).await,
-            Ok(Some(FromInit::Exit(exit))) => return Some(exit),
+            Ok(Some(FromInit::Exit(exit))) => {
+                crash::point(Point::ExitFrame);
+                return Some(exit);
+            }
             Ok(Some(FromInit::Ready(_) | FromInit::Probed(_))) => {
                 tracing::warn!(%run, "castoff-init broke the protocol");
                 return None;
@@ -120,6 +127,7 @@ impl Driver<'_> {
         let disk = Disk::look(&self.runner.state()).map_err(|error| failed(error.to_string()))?;
         let sent = codec::send(&mut self.input, request).await;
         sent.map_err(|error| failed(format!("the script could not be sent: {error}")))?;
+        crash::point(Point::RequestSent);
         Ok(disk)
     }
 
