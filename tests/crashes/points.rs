@@ -49,7 +49,8 @@ const LANDINGS: &[Case] = &[
 
 /// A message is answered once, a yes counts once, and the script runs once.
 const CHATS: &[Case] = &[
-    case(Point::UpdateNotCommitted, Slash, Core, [&[Landed], &[Landed], &[Landed]]),
+    // With the runner gone it is told that nothing could run it.
+    case(Point::UpdateNotCommitted, Slash, Core, [&[Landed], &[NeverRan, Landed], &[Landed]]),
     case(Point::OutputHalfRead, Slash, Runner, [&[Interrupted], &[Interrupted], &[Landed]]),
     case(Point::UpdateNotCommitted, Hello, Core, [&[], &[], &[]]),
     case(Point::CommittedNotAnswered, Hello, Core, [&[], &[], &[]]),
@@ -57,7 +58,8 @@ const CHATS: &[Case] = &[
     case(Point::CallInFlight, Hello, Core, [&[], &[], &[]]),
     case(Point::ReservedNotSettled, Hello, Core, [&[], &[], &[]]),
     case(Point::CardNotRecorded, Ask, Core, [&[Landed], &[Landed], &[Landed]]),
-    case(Point::TappedNotRedeemed, Ask, Core, [&[Landed], &[Landed], &[Landed]]),
+    // The yes counts, and the runner that was to begin is gone: so it says.
+    case(Point::TappedNotRedeemed, Ask, Core, [&[Landed], &[NeverRan, Landed], &[Landed]]),
     case(Point::ReplyNotConfirmed, Work, Core, [&[Landed], &[Landed], &[Landed]]),
 ];
 

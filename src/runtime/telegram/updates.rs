@@ -20,6 +20,10 @@ use crate::runtime::commands::{self, Answer};
 use crate::runtime::handle::News;
 use crate::runtime::settings;
 
+/// How long the runner may take to be ready before messages are taken without it.
+const READY_TIME_MAX: Duration = Duration::from_secs(10);
+/// Between two looks whether it is.
+const READY_LOOK_INTERVAL: Duration = Duration::from_millis(100);
 /// How long one poll waits for an update.
 const POLL_S: u32 = 50;
 /// First pause after a poll that failed; doubled each time.
@@ -48,12 +52,27 @@ const TEXT_BYTES_MAX: usize = 128 * 1024;
 /// on record; one that comes again is known by the id of its turn.
 pub(super) async fn poll(bot: Bot) {
     let (mut taken, mut asked) = (0, 0);
+    until_ready(&bot).await;
     poll_on(&bot, &mut taken, &mut asked).await;
     // What was taken is not to come again to the bot after this one, or after a restart.
     if taken != asked
         && let Ok(Err(error)) = tokio::time::timeout(LEAVE_TIME_MAX, bot.telegram.updates(taken, 0)).await
     {
         tracing::debug!("the last messages were not acknowledged: {error}");
+    }
+}
+
+/// Returns once a run could start, or after a while: what was sent while Castoff was down would else be taken
+/// before the runner is up, and fail for that.
+async fn until_ready(bot: &Bot) {
+    let ready = async {
+        while bot.handle.view().runner.is_none_or(|runner| !runner.problems.is_empty()) {
+            tokio::time::sleep(READY_LOOK_INTERVAL).await;
+        }
+    };
+    tokio::select! {
+        () = bot.ended.cancelled() => {}
+        _ = tokio::time::timeout(READY_TIME_MAX, ready) => {}
     }
 }
 
