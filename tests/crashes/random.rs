@@ -19,8 +19,9 @@ use crate::stage::{PEOPLE, Stage};
 
 /// In `make test`.
 const KILLS: u64 = 8;
-/// Longest pause between two kills, in milliseconds.
-const PAUSE_MS: u64 = 2500;
+/// Between two kills, in milliseconds.
+const PAUSE_MS_MIN: u64 = 200;
+const PAUSE_MS_MAX: u64 = 5000;
 /// How long a person waits for an answer before the next message, in looks of [`LOOK`].
 const PATIENCE: usize = 60;
 const LOOK: Duration = Duration::from_millis(250);
@@ -120,7 +121,7 @@ fn kill_at_random(stage: &Stage, mut dice: Dice, kills: u64) -> BTreeMap<&'stati
     let castoff = stage.castoff();
     let mut died = BTreeMap::new();
     while died.values().sum::<u64>() < kills {
-        std::thread::sleep(Duration::from_millis(100 + dice.below(PAUSE_MS)));
+        std::thread::sleep(Duration::from_millis(PAUSE_MS_MIN + dice.below(PAUSE_MS_MAX - PAUSE_MS_MIN)));
         let runner = castoff.core_process().children().first().copied();
         let mut containers = castoff.pids();
         let at = usize::try_from(dice.below(1000)).unwrap() % containers.len().max(1);
