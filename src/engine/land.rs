@@ -42,8 +42,7 @@ impl Engine {
         } else {
             vec![held_because(&end.ending)]
         };
-        // A set that refuses the workspace's root could not be read: nobody knows what is in it.
-        let unread = end.changes.iter().any(|set| set.refused.iter().any(|entry| entry.path == "."));
+        let unread = is_unread(&end);
         let any = unread || end.changes.iter().any(|set| !set.changes.is_empty());
         let reasons = if unread { vec!["its changes cannot be read".to_owned()] } else { reasons };
         live.record.end = Some(Box::new(end));
@@ -314,6 +313,11 @@ impl Engine {
             record,
         })
     }
+}
+
+/// Whether nobody knows what a run changed: a set that refuses the workspace's root could not be read.
+pub(super) fn is_unread(end: &RunEnd) -> bool {
+    end.changes.iter().any(|set| set.refused.iter().any(|entry| entry.path == "."))
 }
 
 /// Notes which paths of `sets` a turn has now made: those that it added, but for what is gone again.

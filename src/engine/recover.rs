@@ -6,15 +6,16 @@ use serde_json::json;
 
 use super::ask::never_started;
 use super::budget::{Budget, Recovered};
+use super::land::is_unread;
 use super::memory::Conversation;
 use super::turn::LiveTurn;
-use super::{Called, Effect, Engine, ModelInUse, Step, audit, keep};
+use super::{Called, Effect, Engine, Live, ModelInUse, Step, audit, keep};
 use crate::domain::ids::{PersonId, RunId, TurnId};
 use crate::domain::learned::LearnedRule;
 use crate::domain::model::{ToolCall, ToolSpec};
 use crate::domain::money::{LedgerEntry, Money};
 use crate::domain::principal::{Principal, Trust};
-use crate::domain::record::{ApprovalRecord, Outcome, Record, RunRecord, RunState};
+use crate::domain::record::{ApprovalRecord, ApprovalState, Outcome, Record, RunRecord, RunState};
 use crate::domain::run::{Ending, RunEnd, StopCause};
 use crate::domain::time::Timestamp;
 use crate::domain::turn::{Message, Post, TurnOutcome, TurnRecord, TurnState};
@@ -192,6 +193,7 @@ impl Engine {
                 Some(_) | None => {}
             }
         }
+        running.extend(self.unread());
         if !running.is_empty() {
             step.effects.push(Effect::Tell(ToRunner::Recall { runs: running }));
         }
@@ -215,13 +217,35 @@ impl Engine {
     }
 
     pub(super) fn recalled(&mut self, runs: Vec<(RunId, Fate)>, step: &mut Step) {
+        let unread = self.unread();
         for (run, fate) in runs {
             match fate {
+                Fate::Ended(end) | Fate::Interrupted(end) if unread.contains(&run) => self.read_again(&run, *end, step),
                 Fate::Ended(end) => self.ended(&run, *end, step),
                 Fate::Interrupted(end) => self.interrupted(&run, *end, step),
                 Fate::NeverSeen => self.never_began(&run, step),
             }
         }
+    }
+
+    /// Runs that hold what nobody could read, since the engine was gone.
+    fn unread(&self) -> Vec<RunId> {
+        let holds = |live: &Live| matches!(live.record.state, RunState::Held { .. });
+        let unread = |live: &Live| holds(live) && live.record.end.as_ref().is_some_and(|end| is_unread(end));
+        self.runs.iter().filter(|(_, live)| unread(live)).map(|(run, _)| run.clone()).collect()
+    }
+
+    /// What could not be read has been: it goes on as if it had been at once.
+    fn read_again(&mut self, run: &RunId, found: RunEnd, step: &mut Step) {
+        let Some(live) = self.runs.get_mut(run).filter(|_| !is_unread(&found)) else { return };
+        let Some(end) = live.record.end.take() else { return };
+        live.record.state = RunState::Running;
+        let question = live.ids.changes.clone();
+        if self.approvals.get(&question).is_some_and(|asked| asked.state == ApprovalState::Pending) {
+            let why = "the changes were read after all".to_owned();
+            self.settle_approval(&question, ApprovalState::Void { why }, None, step);
+        }
+        self.ended(run, RunEnd { changes: found.changes, ..*end }, step);
     }
 
     fn interrupted(&mut self, run: &RunId, end: RunEnd, step: &mut Step) {

@@ -34,6 +34,8 @@ impl Keeper {
             let chosen = choose(&scan.items, paths);
             let items = without_conflicts(&scan.items, &chosen, &mut conflicts);
             done.extend(self.land_items(&mut run, &upper, &items, &mut conflicts)?);
+        } else if done.is_empty() {
+            return Err(KeeperError::NotHeld(id.clone()));
         }
         for path in paths.unwrap_or_default() {
             if !done.contains(path) && !conflicts.contains_key(path) {

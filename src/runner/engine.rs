@@ -39,11 +39,11 @@ pub(super) async fn connect(host: Option<&str>) -> Result<Docker, RunnerError> {
 
 /// Keeps the engine connected and `Readiness` true until the runner stops.
 pub(super) async fn supervise(runner: Arc<Runner>) {
-    let mut reaped = false;
+    let mut swept = false;
     while !runner.stop.is_cancelled() {
         // A build takes minutes: the end of the runner does not wait for it.
         let up = tokio::select! {
-            up = bring_up(&runner, &mut reaped) => up,
+            up = bring_up(&runner, &mut swept) => up,
             () = runner.stop.cancelled() => return,
         };
         match up {
@@ -64,16 +64,17 @@ pub(super) async fn supervise(runner: Arc<Runner>) {
     }
 }
 
-async fn bring_up(runner: &Runner, reaped: &mut bool) -> Result<Engine, RunnerError> {
+async fn bring_up(runner: &Runner, swept: &mut bool) -> Result<Engine, RunnerError> {
     let docker = connect(runner.places.docker.as_deref()).await?;
     let info = docker.info().await?;
     let memory_bytes = info.mem_total.and_then(|bytes| u64::try_from(bytes).ok()).unwrap_or(u64::MAX);
     let missing = readback::missing(&info);
     let facts = facts(&docker, info);
-    if !*reaped {
-        reap::reap(&docker, &runner.home_label()).await?;
+    // Also what the engine kept over a stop of its own: a run that is not under way any more.
+    reap::reap(&docker, &runner.home_label(), &runner.under_way()).await?;
+    if !*swept {
         sweep(runner);
-        *reaped = true;
+        *swept = true;
     }
     let mut tell = |text: &str| runner.tell(text);
     let built = build_programs(&docker, &programs(runner.places.programs.as_deref())?, &runner.home_label()).await?;

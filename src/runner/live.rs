@@ -10,6 +10,7 @@
 
 use std::time::Duration;
 
+use bollard::errors::Error as EngineError;
 use tokio::io::AsyncWriteExt as _;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, timeout};
@@ -198,7 +199,9 @@ async fn bury(engine: &Engine, container: &str) {
             let state = engine.docker.inspect_container(container, None).await.map(|found| found.state);
             match state {
                 Ok(Some(state)) if state.running == Some(true) => tokio::time::sleep(DISK_INTERVAL).await,
-                Ok(_) | Err(_) => return,
+                Ok(_) | Err(EngineError::DockerResponseServerError { status_code: 404, .. }) => return,
+                // An engine that is gone says nothing of its containers.
+                Err(_) => tokio::time::sleep(DISK_INTERVAL).await,
             }
         }
     };

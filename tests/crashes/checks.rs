@@ -46,6 +46,12 @@ impl Stage {
         castoff.no_run_container_is_left();
     }
 
+    /// Whether no run holds changes that nobody could read.
+    pub(crate) fn is_all_read(&self) -> bool {
+        let all = runs(self.castoff());
+        all.iter().all(|run| run["never_lands"].as_array().unwrap().is_empty())
+    }
+
     /// What became of the owner's script of this word, once what it holds was looked at.
     pub(crate) fn outcome(&self, token: &str) -> Option<Outcome> {
         let mut all = runs(self.castoff());

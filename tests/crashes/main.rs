@@ -18,6 +18,7 @@ mod place;
 mod raw;
 
 mod checks;
+mod engine;
 mod mind;
 mod points;
 mod random;

@@ -72,11 +72,9 @@ fn understood(body: &str) -> Option<(String, Option<String>)> {
 }
 
 fn texts(content: &Value) -> Vec<String> {
-    match content {
-        Value::String(text) => vec![text.clone()],
-        Value::Array(blocks) => {
-            blocks.iter().rev().filter_map(|block| block["text"].as_str().map(str::to_owned)).collect()
-        }
-        _ => Vec::new(),
+    if let Some(text) = content.as_str() {
+        return vec![text.to_owned()];
     }
+    let blocks = content.as_array().into_iter().flatten().rev();
+    blocks.filter_map(|block| block["text"].as_str().map(str::to_owned)).collect()
 }
