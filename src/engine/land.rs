@@ -56,16 +56,20 @@ impl Engine {
             }
             (true, false) => self.hold(run, &reasons.join("; "), step),
         }
+        if unread {
+            // Asked for again, once there is an engine.
+            self.lost.push(run.clone());
+        }
     }
 
     /// A run without changes: its overlay is dropped, refused entries with it.
-    fn nothing_to_land(&mut self, run: &RunId, step: &mut Step) {
+    pub(super) fn nothing_to_land(&mut self, run: &RunId, step: &mut Step) {
         step.effects.push(Effect::Tell(ToRunner::Drop { run: run.clone() }));
         self.finish(run, Outcome::None, step);
     }
 
     /// Keeps changes back and asks about them, if the run ended by itself.
-    fn hold(&mut self, run: &RunId, why: &str, step: &mut Step) {
+    pub(super) fn hold(&mut self, run: &RunId, why: &str, step: &mut Step) {
         let Some(live) = self.runs.get_mut(run) else { return };
         let by_itself = live.record.end.as_ref().is_some_and(|end| end.ending.by_itself());
         let sets = live.record.end.as_ref().map(|end| digest_of(&end.changes));
@@ -364,7 +368,7 @@ fn outcome(outcome: Outcome) -> &'static str {
 }
 
 /// Why changes of a run that did not end by itself are held.
-fn held_because(ending: &Ending) -> String {
+pub(super) fn held_because(ending: &Ending) -> String {
     match ending {
         Ending::Stopped { cause } => match cause {
             StopCause::Timeout => "it timed out".to_owned(),
@@ -375,6 +379,6 @@ fn held_because(ending: &Ending) -> String {
             StopCause::Lost => "it was interrupted".to_owned(),
         },
         Ending::Failed { why } => why.clone(),
-        Ending::Exited { .. } | Ending::Signalled { .. } => "it ended".to_owned(),
+        Ending::Exited { .. } | Ending::Signalled { .. } => "the engine was gone when it ended".to_owned(),
     }
 }

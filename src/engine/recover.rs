@@ -6,10 +6,10 @@ use serde_json::json;
 
 use super::ask::never_started;
 use super::budget::{Budget, Recovered};
-use super::land::is_unread;
+use super::land::{held_because, is_unread};
 use super::memory::Conversation;
 use super::turn::LiveTurn;
-use super::{Called, Effect, Engine, Live, ModelInUse, Step, audit, keep};
+use super::{Called, Effect, Engine, ModelInUse, Step, audit, keep};
 use crate::domain::ids::{PersonId, RunId, TurnId};
 use crate::domain::learned::LearnedRule;
 use crate::domain::model::{ToolCall, ToolSpec};
@@ -163,6 +163,7 @@ impl Engine {
                     engine.lost.push(run);
                 }
                 RunState::Applying | RunState::Dropping | RunState::Undoing => engine.lost.push(run),
+                RunState::Held { .. } if engine.holds_unread(&run) => engine.lost.push(run),
                 RunState::Asking { .. } | RunState::Held { .. } | RunState::Refused { .. } | RunState::Done { .. } => {}
             }
         }
@@ -180,6 +181,9 @@ impl Engine {
         for run in lost {
             match self.runs.get(&run).map(|live| live.record.state.clone()) {
                 Some(RunState::Running) => running.push(run),
+                Some(RunState::Held { .. }) if self.holds_unread(&run) => running.push(run),
+                // A yes that was being looked at is looked at anew.
+                Some(RunState::Asking { .. }) => self.survey(&run, step),
                 // The keeper's journal makes these safe to ask for again.
                 Some(RunState::Applying) => {
                     let paths = self.runs.get(&run).and_then(|live| live.record.landing.clone());
@@ -193,34 +197,30 @@ impl Engine {
                 Some(_) | None => {}
             }
         }
-        running.extend(self.unread());
         if !running.is_empty() {
             step.effects.push(Effect::Tell(ToRunner::Recall { runs: running }));
-        }
-        // A yes that was being looked at is looked at anew.
-        let granted = self.runs.iter().filter(|(_, live)| live.granted.is_some());
-        let granted: Vec<RunId> = granted.map(|(run, _)| run.clone()).collect();
-        for run in granted {
-            self.survey(&run, step);
         }
     }
 
     pub(super) fn runner_gone(&mut self) {
         self.runner = None;
-        let under_way = self.runs.iter().filter(|(_, live)| {
-            matches!(
-                live.record.state,
-                RunState::Running | RunState::Applying | RunState::Dropping | RunState::Undoing | RunState::Planning
-            )
+        let under_way = self.runs.iter().filter(|(run, live)| match live.record.state {
+            RunState::Running | RunState::Applying | RunState::Dropping | RunState::Undoing | RunState::Planning => {
+                true
+            }
+            RunState::Asking { .. } => live.granted.is_some(),
+            RunState::Held { .. } => self.holds_unread(run),
+            RunState::Queued | RunState::Refused { .. } | RunState::Done { .. } => false,
         });
         self.lost = under_way.map(|(run, _)| run.clone()).collect();
     }
 
     pub(super) fn recalled(&mut self, runs: Vec<(RunId, Fate)>, step: &mut Step) {
-        let unread = self.unread();
         for (run, fate) in runs {
             match fate {
-                Fate::Ended(end) | Fate::Interrupted(end) if unread.contains(&run) => self.read_again(&run, *end, step),
+                Fate::Ended(end) | Fate::Interrupted(end) if self.holds_unread(&run) => {
+                    self.read_again(&run, *end, step);
+                }
                 Fate::Ended(end) => self.ended(&run, *end, step),
                 Fate::Interrupted(end) => self.interrupted(&run, *end, step),
                 Fate::NeverSeen => self.never_began(&run, step),
@@ -228,24 +228,41 @@ impl Engine {
         }
     }
 
-    /// Runs that hold what nobody could read, since the engine was gone.
-    fn unread(&self) -> Vec<RunId> {
-        let holds = |live: &Live| matches!(live.record.state, RunState::Held { .. });
-        let unread = |live: &Live| holds(live) && live.record.end.as_ref().is_some_and(|end| is_unread(end));
-        self.runs.iter().filter(|(_, live)| unread(live)).map(|(run, _)| run.clone()).collect()
+    /// Whether a run holds what nobody could read, since the engine was gone.
+    fn holds_unread(&self, run: &RunId) -> bool {
+        let record = self.runs.get(run).map(|live| &live.record);
+        record.is_some_and(|record| {
+            matches!(record.state, RunState::Held { .. }) && record.end.as_ref().is_some_and(|end| is_unread(end))
+        })
     }
 
-    /// What could not be read has been: it goes on as if it had been at once.
+    /// What could not be read has been. It stays held, as people were told; now they can see it.
     fn read_again(&mut self, run: &RunId, found: RunEnd, step: &mut Step) {
-        let Some(live) = self.runs.get_mut(run).filter(|_| !is_unread(&found)) else { return };
-        let Some(end) = live.record.end.take() else { return };
-        live.record.state = RunState::Running;
-        let question = live.ids.changes.clone();
-        if self.approvals.get(&question).is_some_and(|asked| asked.state == ApprovalState::Pending) {
-            let why = "the changes were read after all".to_owned();
-            self.settle_approval(&question, ApprovalState::Void { why }, None, step);
+        if is_unread(&found) {
+            return self.lost.push(run.clone());
         }
-        self.ended(run, RunEnd { changes: found.changes, ..*end }, step);
+        let Some(live) = self.runs.get_mut(run) else { return };
+        let question = live.ids.changes.clone();
+        let Some(end) = live.record.end.as_deref_mut() else { return };
+        end.changes = found.changes;
+        let any = end.changes.iter().any(|set| !set.changes.is_empty());
+        let why = held_because(&end.ending);
+        audit(step, None, "changes.read-again", (run, json!({ "any": any })));
+        let asks = self.approvals.get(&question).is_some_and(|asked| asked.state == ApprovalState::Pending);
+        match (any, asks) {
+            (true, true) => self.hold(run, &why, step),
+            (true, false) => {
+                live.record.state = RunState::Held { approval: None, why };
+                keep(&live.record, step);
+            }
+            (false, asks) => {
+                if asks {
+                    let why = "it changed nothing".to_owned();
+                    self.settle_approval(&question, ApprovalState::Void { why }, None, step);
+                }
+                self.nothing_to_land(run, step);
+            }
+        }
     }
 
     fn interrupted(&mut self, run: &RunId, end: RunEnd, step: &mut Step) {

@@ -24,6 +24,8 @@ pub(crate) enum Outcome {
     NeverRan,
     /// It is on record as interrupted; what it had changed was held, and landed when it was asked for.
     Interrupted,
+    /// It ran once to its end, and what it changed is held.
+    Held,
     /// It ran once, and all its changes are there.
     Landed,
     /// It ran once, and its changes were taken back.
@@ -84,6 +86,7 @@ impl Stage {
             // It was cut before it changed anything.
             ("none", 0, 1) if !by_itself => Outcome::Interrupted,
             ("held", 0, _) if !by_itself => Outcome::Interrupted,
+            ("held", 0, 1) => Outcome::Held,
             (state, ..) => panic!("run {id} of {token} is {state}, ran {ran} times, {landed} files landed: {run:#}"),
         })
     }
