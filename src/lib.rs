@@ -21,6 +21,7 @@ pub mod chat;
 pub mod cli;
 pub mod config;
 pub mod control;
+pub mod crash;
 pub mod domain;
 pub mod engine;
 pub mod init;

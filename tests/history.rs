@@ -91,6 +91,7 @@ fn records(number: u8, person: &str, script: &str, fate: Fate) -> Vec<Record> {
         landing: None,
         landings: Vec::new(),
         undone: Vec::new(),
+        chat: None,
     };
     let entry =
         AuditEntry { at, person: Some(person.clone()), trust: None, what: "run.asked", run: None, detail: 1.into() };

@@ -46,6 +46,7 @@ fn run(number: u8, who: &str, state: RunState) -> RunRecord {
         landing: None,
         landings: Vec::new(),
         undone: Vec::new(),
+        chat: None,
     }
 }
 

@@ -11,6 +11,7 @@ const LINES_MAX: usize = 400;
 /// What each module of ours may import. `domain` imports nothing of ours.
 const EDGES: &[(&str, &[&str])] = &[
     ("domain", &[]),
+    ("crash", &[]),
     ("protocol", &["domain"]),
     ("policy", &["domain"]),
     ("engine", &["domain", "policy", "protocol"]),
@@ -19,12 +20,12 @@ const EDGES: &[(&str, &[&str])] = &[
     ("store", &["domain", "secrets", "audit"]),
     ("config", &["domain", "policy"]),
     ("init", &["domain", "protocol"]),
-    ("keeper", &["domain", "protocol", "init"]),
-    ("runner", &["domain", "protocol", "config", "policy"]),
+    ("keeper", &["domain", "crash", "protocol", "init"]),
+    ("runner", &["domain", "crash", "protocol", "config", "policy"]),
     ("chat", &["domain"]),
     ("model", &["domain"]),
     ("tools", &["domain"]),
-    ("runtime", &["domain", "protocol", "policy", "engine", "config", "store", "model", "tools", "chat"]),
+    ("runtime", &["domain", "crash", "protocol", "policy", "engine", "config", "store", "model", "tools", "chat"]),
     ("control", &["domain", "protocol", "policy", "engine", "store", "runtime"]),
     ("cli", &["domain", "protocol", "policy", "engine", "config", "store", "runtime", "control", "runner", "keeper"]),
 ];
@@ -43,16 +44,22 @@ const OWNED: &[(&str, &[&str])] = &[
     ("rustls::", &["model"]),
 ];
 
-fn sources(directory: &Path) -> Vec<PathBuf> {
+fn files(directory: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
-    for entry in fs::read_dir(directory).expect("src is readable") {
-        let path = entry.expect("src is readable").path();
+    for entry in fs::read_dir(directory).expect("the directory is readable") {
+        let path = entry.expect("the directory is readable").path();
         if path.is_dir() {
-            found.extend(sources(&path));
-        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            found.extend(files(&path));
+        } else {
             found.push(path);
         }
     }
+    found
+}
+
+fn sources(directory: &Path) -> Vec<PathBuf> {
+    let mut found = files(directory);
+    found.retain(|path| path.extension().is_some_and(|extension| extension == "rs"));
     found
 }
 
@@ -122,4 +129,25 @@ fn every_file_says_what_it_is_and_stays_short() {
         }
         wrong
     });
+}
+
+/// What is released has no moments at which it could be made to stop.
+#[test]
+fn no_release_is_built_with_crash_points() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let may = ["scripts/lib", "scripts/test", "scripts/crashes"];
+    let mut found = Vec::new();
+    for directory in ["scripts", "images", ".ci"] {
+        found.extend(files(&root.join(directory)));
+    }
+    found.extend([root.join("Makefile"), root.join("compose.yaml")]);
+    assert!(found.len() > 15, "the scripts were not found below {}", root.display());
+    for path in found {
+        let text = String::from_utf8_lossy(&fs::read(&path).expect("a script is readable")).into_owned();
+        let named = ["crash-points", "--all-features", "tests_built"].iter().find(|name| text.contains(**name));
+        let inside = path.strip_prefix(root).expect("it is below the root").to_string_lossy().into_owned();
+        assert!(named.is_none() || may.contains(&inside.as_str()), "{inside} has {named:?}");
+    }
+    let manifest = fs::read_to_string(root.join("Cargo.toml")).expect("the manifest is readable");
+    assert!(!manifest.contains("\ndefault = ["), "a feature is on by default");
 }

@@ -141,6 +141,9 @@ pub struct RunRecord {
     pub landings: Vec<Landing>,
     /// How undoing went, if it was undone.
     pub undone: Vec<Landing>,
+    /// The chat that it was asked for in by itself, where its card goes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub chat: Option<i64>,
 }
 
 /// Verdict and reasons, as they were shown.

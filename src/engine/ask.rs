@@ -24,7 +24,8 @@ enum Obstacle {
 }
 
 impl Engine {
-    pub(super) fn asked(&mut self, ask: Ask, step: &mut Step) {
+    /// `chat` is where the run's card goes, when it was asked for in one by itself.
+    pub(super) fn asked(&mut self, ask: Ask, chat: Option<i64>, step: &mut Step) {
         if self.runs.contains_key(&ask.ids.run) {
             return;
         }
@@ -48,6 +49,7 @@ impl Engine {
             landing: None,
             landings: Vec::new(),
             undone: Vec::new(),
+            chat,
         };
         let run = ids.run.clone();
         let live =

@@ -42,8 +42,7 @@ impl Engine {
         } else {
             vec![held_because(&end.ending)]
         };
-        // A set that refuses the workspace's root could not be read: nobody knows what is in it.
-        let unread = end.changes.iter().any(|set| set.refused.iter().any(|entry| entry.path == "."));
+        let unread = is_unread(&end);
         let any = unread || end.changes.iter().any(|set| !set.changes.is_empty());
         let reasons = if unread { vec!["its changes cannot be read".to_owned()] } else { reasons };
         live.record.end = Some(Box::new(end));
@@ -57,16 +56,20 @@ impl Engine {
             }
             (true, false) => self.hold(run, &reasons.join("; "), step),
         }
+        if unread {
+            // Asked for again, once there is an engine.
+            self.lost.push(run.clone());
+        }
     }
 
     /// A run without changes: its overlay is dropped, refused entries with it.
-    fn nothing_to_land(&mut self, run: &RunId, step: &mut Step) {
+    pub(super) fn nothing_to_land(&mut self, run: &RunId, step: &mut Step) {
         step.effects.push(Effect::Tell(ToRunner::Drop { run: run.clone() }));
         self.finish(run, Outcome::None, step);
     }
 
     /// Keeps changes back and asks about them, if the run ended by itself.
-    fn hold(&mut self, run: &RunId, why: &str, step: &mut Step) {
+    pub(super) fn hold(&mut self, run: &RunId, why: &str, step: &mut Step) {
         let Some(live) = self.runs.get_mut(run) else { return };
         let by_itself = live.record.end.as_ref().is_some_and(|end| end.ending.by_itself());
         let sets = live.record.end.as_ref().map(|end| digest_of(&end.changes));
@@ -316,6 +319,11 @@ impl Engine {
     }
 }
 
+/// Whether nobody knows what a run changed: a set that refuses the workspace's root could not be read.
+pub(super) fn is_unread(end: &RunEnd) -> bool {
+    end.changes.iter().any(|set| set.refused.iter().any(|entry| entry.path == "."))
+}
+
 /// Notes which paths of `sets` a turn has now made: those that it added, but for what is gone again.
 fn note_made<'a>(made: &mut BTreeSet<PathBuf>, sets: impl Iterator<Item = &'a ChangeSet>, landings: &[Landing]) {
     let landed = |workspace: &Path, path: &String| {
@@ -360,10 +368,10 @@ fn outcome(outcome: Outcome) -> &'static str {
 }
 
 /// Why changes of a run that did not end by itself are held.
-fn held_because(ending: &Ending) -> String {
+pub(super) fn held_because(ending: &Ending) -> String {
     match ending {
         Ending::Stopped { cause } => cause.because().to_owned(),
         Ending::Failed { why } => why.clone(),
-        Ending::Exited { .. } | Ending::Signalled { .. } => "it ended".to_owned(),
+        Ending::Exited { .. } | Ending::Signalled { .. } => "the engine was gone when it ended".to_owned(),
     }
 }

@@ -161,8 +161,6 @@ pub struct Engine {
     posts: BTreeMap<PostId, Post>,
     telegram: bool,
     owner_chat: Option<i64>,
-    /// Runs that were asked for in a chat by themselves.
-    run_chats: BTreeMap<RunId, i64>,
     said_lately: Lately,
     ran_lately: Lately,
     /// Whether the owner was told that the files are wrong.
@@ -189,7 +187,6 @@ impl Engine {
             posts: BTreeMap::new(),
             telegram: false,
             owner_chat: None,
-            run_chats: BTreeMap::new(),
             said_lately: Lately::default(),
             ran_lately: Lately::default(),
             files_are_wrong: false,
@@ -234,7 +231,7 @@ impl Engine {
     pub fn step(&mut self, event: Event, now: Timestamp) -> Step {
         let mut step = Step::at(now);
         match event {
-            Event::Asked(ask) => self.asked(*ask, &mut step),
+            Event::Asked(ask) => self.asked(*ask, None, &mut step),
             Event::Answered { approval, by, yes } => self.answered(&approval, &by, yes, &mut step),
             Event::AllowedAlways { approval, by, shown } => self.allowed_always(&approval, &by, &shown, &mut step),
             Event::RevokeAsked { rule, by } => self.revoke_asked(&rule, &by, &mut step),
@@ -250,10 +247,7 @@ impl Engine {
             Event::TrialAsked { by, request } => self.trial_asked(&by, &request, &mut step),
             Event::SettingsAsked { by, settings } => self.settings_asked(&by, settings, &mut step),
             Event::Posted { post, what } => self.posted(&post, what, &mut step),
-            Event::AskedIn { chat, ask } => {
-                self.run_chats.insert(ask.ids.run.clone(), chat);
-                self.asked(*ask, &mut step);
-            }
+            Event::AskedIn { chat, ask } => self.asked(*ask, Some(chat), &mut step),
             Event::StrangerSeen { telegram_id } => {
                 turn::note(&mut step, None, "telegram.stranger", serde_json::json!({ "telegram_id": telegram_id }));
             }

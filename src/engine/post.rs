@@ -176,7 +176,7 @@ impl Engine {
             return;
         };
         // What was answered beforehand is nobody's question.
-        let in_a_chat = self.channel_of(&record.turn).is_some() || self.run_chats.contains_key(&record.run);
+        let in_a_chat = self.channel_of(&record.turn).is_some() || record.chat.is_some();
         let asks = pending && !record.yes && (record.person != *to || in_a_chat);
         if known || asks {
             self.post(to, chat, subject, step);
@@ -187,15 +187,12 @@ impl Engine {
     /// that was asked for in a chat by itself always.
     fn post_run(&mut self, record: &RunRecord, step: &mut Step) {
         let of_turn = self.channel_of(&record.turn);
-        let Some(chat) = of_turn.or_else(|| self.run_chats.get(&record.run).copied()) else { return };
+        let Some(chat) = of_turn.or(record.chat) else { return };
         let refused = matches!(record.state, RunState::Refused { .. }) && of_turn.is_none();
         let over = refused || matches!(record.state, RunState::Done { .. } | RunState::Held { approval: None, .. });
         let changed = record.end.iter().flat_map(|end| &end.changes).any(|set| !set.changes.is_empty());
         let sends = matches!(record.task, Task::File(FileRequest::Send { .. }))
             && record.end.as_ref().is_some_and(|end| end.ending == Ending::Exited { code: 0 });
-        if record.state.is_over() {
-            self.run_chats.remove(&record.run);
-        }
         if over && (changed || sends || of_turn.is_none()) {
             self.post(&record.person, chat, PostSubject::Run(record.run.clone()), step);
         }

@@ -6,6 +6,7 @@ use serde_json::json;
 
 use super::ask::never_started;
 use super::budget::{Budget, Recovered};
+use super::land::{held_because, is_unread};
 use super::memory::Conversation;
 use super::turn::LiveTurn;
 use super::{Called, Effect, Engine, ModelInUse, Step, audit, keep};
@@ -14,7 +15,7 @@ use crate::domain::learned::LearnedRule;
 use crate::domain::model::{ToolCall, ToolSpec};
 use crate::domain::money::{LedgerEntry, Money};
 use crate::domain::principal::{Principal, Trust};
-use crate::domain::record::{ApprovalRecord, Outcome, Record, RunRecord, RunState};
+use crate::domain::record::{ApprovalRecord, ApprovalState, Outcome, Record, RunRecord, RunState};
 use crate::domain::run::{Ending, RunEnd, StopCause};
 use crate::domain::time::Timestamp;
 use crate::domain::turn::{Message, Post, TurnOutcome, TurnRecord, TurnState};
@@ -162,6 +163,7 @@ impl Engine {
                     engine.lost.push(run);
                 }
                 RunState::Applying | RunState::Dropping | RunState::Undoing => engine.lost.push(run),
+                RunState::Held { .. } if engine.holds_unread(&run) => engine.lost.push(run),
                 RunState::Asking { .. } | RunState::Held { .. } | RunState::Refused { .. } | RunState::Done { .. } => {}
             }
         }
@@ -179,6 +181,9 @@ impl Engine {
         for run in lost {
             match self.runs.get(&run).map(|live| live.record.state.clone()) {
                 Some(RunState::Running) => running.push(run),
+                Some(RunState::Held { .. }) if self.holds_unread(&run) => running.push(run),
+                // A yes that was being looked at is looked at anew.
+                Some(RunState::Asking { .. }) => self.survey(&run, step),
                 // The keeper's journal makes these safe to ask for again.
                 Some(RunState::Applying) => {
                     let paths = self.runs.get(&run).and_then(|live| live.record.landing.clone());
@@ -199,24 +204,63 @@ impl Engine {
 
     pub(super) fn runner_gone(&mut self) {
         self.runner = None;
-        let under_way = self.runs.iter().filter(|(_, live)| {
-            matches!(
-                live.record.state,
-                RunState::Running | RunState::Applying | RunState::Dropping | RunState::Undoing | RunState::Planning
-            )
+        let under_way = self.runs.iter().filter(|(run, live)| match live.record.state {
+            RunState::Running | RunState::Applying | RunState::Dropping | RunState::Undoing | RunState::Planning => {
+                true
+            }
+            RunState::Asking { .. } => live.granted.is_some(),
+            RunState::Held { .. } => self.holds_unread(run),
+            RunState::Queued | RunState::Refused { .. } | RunState::Done { .. } => false,
         });
         self.lost = under_way.map(|(run, _)| run.clone()).collect();
-        for live in self.runs.values_mut() {
-            live.granted = None;
-        }
     }
 
     pub(super) fn recalled(&mut self, runs: Vec<(RunId, Fate)>, step: &mut Step) {
         for (run, fate) in runs {
             match fate {
+                Fate::Ended(end) | Fate::Interrupted(end) if self.holds_unread(&run) => {
+                    self.read_again(&run, *end, step);
+                }
                 Fate::Ended(end) => self.ended(&run, *end, step),
                 Fate::Interrupted(end) => self.interrupted(&run, *end, step),
                 Fate::NeverSeen => self.never_began(&run, step),
+            }
+        }
+    }
+
+    /// Whether a run holds what nobody could read, since the engine was gone.
+    fn holds_unread(&self, run: &RunId) -> bool {
+        let record = self.runs.get(run).map(|live| &live.record);
+        record.is_some_and(|record| {
+            matches!(record.state, RunState::Held { .. }) && record.end.as_ref().is_some_and(|end| is_unread(end))
+        })
+    }
+
+    /// What could not be read has been. It stays held, as people were told; now they can see it.
+    fn read_again(&mut self, run: &RunId, found: RunEnd, step: &mut Step) {
+        if is_unread(&found) {
+            return self.lost.push(run.clone());
+        }
+        let Some(live) = self.runs.get_mut(run) else { return };
+        let question = live.ids.changes.clone();
+        let Some(end) = live.record.end.as_deref_mut() else { return };
+        end.changes = found.changes;
+        let any = end.changes.iter().any(|set| !set.changes.is_empty());
+        let why = held_because(&end.ending);
+        audit(step, None, "changes.read-again", (run, json!({ "any": any })));
+        let asks = self.approvals.get(&question).is_some_and(|asked| asked.state == ApprovalState::Pending);
+        match (any, asks) {
+            (true, true) => self.hold(run, &why, step),
+            (true, false) => {
+                live.record.state = RunState::Held { approval: None, why };
+                keep(&live.record, step);
+            }
+            (false, asks) => {
+                if asks {
+                    let why = "it changed nothing".to_owned();
+                    self.settle_approval(&question, ApprovalState::Void { why }, None, step);
+                }
+                self.nothing_to_land(run, step);
             }
         }
     }

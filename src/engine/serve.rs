@@ -94,7 +94,7 @@ impl Engine {
             // With the rights of the moment, which may be others than when the turn began.
             let rights = self.as_of_now(&caller);
             let ask = Ask { ids, caller, rights, task, stdin: None, workdir: None, review: None, yes: false };
-            return self.asked(ask, step);
+            return self.asked(ask, None, step);
         }
     }
 

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io::{self, Seek as _};
 
+use crate::crash::{self, Point};
 use crate::domain::change::{Landing, Trouble};
 use crate::domain::ids::RunId;
 
@@ -20,6 +21,9 @@ const BEFORE: &str = "before";
 impl Keeper {
     /// Lands the changes at `paths` (all that are held for `None`), and names those that cannot.
     pub(super) fn apply(&mut self, id: &RunId, paths: Option<&[String]>) -> Result<Landing, KeeperError> {
+        if self.upper(id)?.is_none() && !self.knows(id)? {
+            return Ok(Landing { workspace: self.places.workspace.clone(), done: Vec::new(), conflicts: Vec::new() });
+        }
         let mut run = self.run(id)?;
         let undone = run.undone();
         // An answer that was lost is given again.
@@ -76,6 +80,7 @@ impl Keeper {
         run.files.sync().map_err(journal())?;
         run.write(Entry::Intent { batch, verb: Verb::Apply, steps: steps.clone() }).map_err(journal())?;
         cut::point()?;
+        crash::point(Point::ApplyJournalWritten);
         let outcome = self.finish_or_roll_back(run, batch, &steps, upper)?;
         let left: HashSet<&String> = outcome.left.iter().map(|trouble| &trouble.path).collect();
         let mut done: Vec<String> = steps.iter().map(|step| step.change.clone()).collect();
@@ -113,6 +118,7 @@ impl Keeper {
             }
         };
         cut::point()?;
+        crash::point(Point::AppliedNotCommitted);
         run.write(Entry::Landed { batch, stamps: outcome.stamps.clone(), left: outcome.left.clone() })
             .map_err(journal())?;
         self.remember(&outcome);

@@ -10,6 +10,7 @@ use std::io::{self, Write as _};
 
 use rustix::fs::{Mode, Timespec, Timestamps};
 
+use crate::crash::{self, Point};
 use crate::domain::change::Trouble;
 use crate::domain::ids::RunId;
 
@@ -243,6 +244,10 @@ impl Landing<'_> {
         self.check_again(step)?;
         self.host.rename(&self.temporary(number, step), &step.path)?;
         self.put.insert(step.path.clone());
+        crash::point(match self.source {
+            Source::Upper(_) => Point::HalfApplied,
+            Source::Images(_) => Point::UndoHalfDone,
+        });
         Ok(())
     }
 

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::path::PathBuf;
 
+use crate::crash;
 use crate::domain::change::{Change, ChangeSet};
 use crate::domain::ids::RunId;
 use crate::domain::plan::Cover;
@@ -28,6 +29,7 @@ pub(super) struct Keeper {
 impl Keeper {
     /// Opens the places and finishes what a crash had cut.
     pub(super) fn open(places: Places) -> Result<Self, KeeperError> {
+        crash::look_in(&places.state);
         let host = Tree::open(&places.workspace).map_err(KeeperError::place("the workspace cannot be opened"))?;
         let state = Tree::open(&places.state).map_err(KeeperError::place("the keeper's state cannot be opened"))?;
         let overlays = Tree::open(&places.overlays).map_err(KeeperError::place("the overlays cannot be opened"))?;
@@ -65,6 +67,12 @@ impl Keeper {
 
     pub(super) fn run(&self, id: &RunId) -> Result<RunState, KeeperError> {
         RunState::open(&self.state, id).map_err(KeeperError::place("the journal of the run cannot be read"))
+    }
+
+    /// Whether anything is known of a run.
+    pub(super) fn knows(&self, id: &RunId) -> Result<bool, KeeperError> {
+        let found = self.state.look(id.as_str());
+        Ok(found.map_err(KeeperError::place("the keeper's state cannot be read"))?.is_some())
     }
 
     /// The overlay of a run; `None` when there is none (any more).

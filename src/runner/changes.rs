@@ -61,17 +61,18 @@ pub(super) async fn diff(runner: &Runner, run: &RunId) -> Result<String, String>
     Ok(text)
 }
 
-/// Lands what is held: the paths named, absolute, or all. An overlay that landed whole is removed.
+/// Lands what is held: the paths named, absolute, or all. An overlay that landed whole is removed; of
+/// one that is gone already, since the answer was lost, the keeper knows what landed.
 pub(super) async fn apply(runner: &Runner, run: &RunId, paths: Option<&[PathBuf]>) -> Result<Vec<Landing>, String> {
     let mut landings = Vec::new();
     for workspace in workspaces(runner, run)? {
         let Some(paths) = inside(&workspace, paths)? else { continue };
-        let whole = paths.is_none();
-        if !is_held(runner, run, &workspace) {
+        let (whole, held) = (paths.is_none(), is_held(runner, run, &workspace));
+        let landing = landed(runner, &workspace, &ToKeeper::Apply { run: run.clone(), paths }).await?;
+        if !held && landing.done.is_empty() && landing.conflicts.is_empty() {
             continue;
         }
-        let landing = landed(runner, &workspace, &ToKeeper::Apply { run: run.clone(), paths }).await?;
-        if whole && landing.conflicts.is_empty() {
+        if whole && held && landing.conflicts.is_empty() {
             // What landed is landed, whether or not the empty rest can be removed.
             if let Err(why) = discard(runner, run, &workspace).await {
                 tracing::warn!(%run, why, "an overlay that landed could not be removed");

@@ -8,8 +8,8 @@ use std::time::Duration;
 use bollard::models::SystemInfo;
 use bollard::{API_DEFAULT_VERSION, Docker};
 
-use super::state::{Engine, Machine, Runner};
-use super::{RunnerError, images, readback, reap, stale};
+use super::state::{Engine, Machine, Runner, locked};
+use super::{RunnerError, images, overlay, readback, reap, stale};
 use crate::domain::ids::Digest;
 use crate::domain::plan::Image;
 use crate::protocol::runner::Readiness;
@@ -39,11 +39,11 @@ pub(super) async fn connect(host: Option<&str>) -> Result<Docker, RunnerError> {
 
 /// Keeps the engine connected and `Readiness` true until the runner stops.
 pub(super) async fn supervise(runner: Arc<Runner>) {
-    let mut reaped = false;
+    let mut swept = false;
     while !runner.stop.is_cancelled() {
         // A build takes minutes: the end of the runner does not wait for it.
         let up = tokio::select! {
-            up = bring_up(&runner, &mut reaped) => up,
+            up = bring_up(&runner, &mut swept) => up,
             () = runner.stop.cancelled() => return,
         };
         match up {
@@ -64,16 +64,18 @@ pub(super) async fn supervise(runner: Arc<Runner>) {
     }
 }
 
-async fn bring_up(runner: &Runner, reaped: &mut bool) -> Result<Engine, RunnerError> {
+async fn bring_up(runner: &Runner, swept: &mut bool) -> Result<Engine, RunnerError> {
     let docker = connect(runner.places.docker.as_deref()).await?;
     let info = docker.info().await?;
     let memory_bytes = info.mem_total.and_then(|bytes| u64::try_from(bytes).ok()).unwrap_or(u64::MAX);
     let machine = Machine { memory_bytes, processes: processes() };
     let missing = readback::missing(&info);
     let facts = facts(&docker, info);
-    if !*reaped {
-        reap::reap(&docker, &runner.home_label()).await?;
-        *reaped = true;
+    // Also what the engine kept over a stop of its own: a run that is not under way any more.
+    reap::reap(&docker, &runner.home_label(), &runner.under_way()).await?;
+    if !*swept {
+        sweep(runner);
+        *swept = true;
     }
     let mut tell = |text: &str| runner.tell(text);
     let built = build_programs(&docker, &programs(runner.places.programs.as_deref())?, &runner.home_label()).await?;
@@ -91,6 +93,13 @@ fn processes() -> u64 {
     let read = |path: &&str| std::fs::read_to_string(path).ok()?.trim().parse::<u64>().ok();
     let most = ["/proc/sys/kernel/pid_max", "/proc/sys/kernel/threads-max"].iter().filter_map(read).min();
     most.map_or(u64::MAX, |most| most / 2)
+}
+
+fn sweep(runner: &Runner) {
+    let journal = locked(&runner.journal);
+    if let Err(error) = overlay::sweep(runner, |run| journal.get(run).is_some_and(|entry| entry.settled)) {
+        tracing::warn!(%error, "directories of earlier runs are left; the next start tries again");
+    }
 }
 
 /// Builds the image that is still missing. Runs in `base` need not wait for the larger one, nor for a

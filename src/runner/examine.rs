@@ -34,5 +34,5 @@ pub async fn examine(docker: Option<&str>) -> Result<Examined, RunnerError> {
 /// [`RunnerError`] when the engine does not answer or refuses.
 pub async fn clear(docker: Option<&str>, home: &Path) -> Result<usize, RunnerError> {
     let docker = engine::connect(docker).await?;
-    Ok(reap::reap(&docker, &home.display().to_string()).await?)
+    Ok(reap::reap(&docker, &home.display().to_string(), &std::collections::HashSet::new()).await?)
 }

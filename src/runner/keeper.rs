@@ -3,6 +3,7 @@
 //!
 //! ```text
 //!  none ──ask──▶ started ──Open──▶ ready ──▶ asked ⇄ answered ──5 min──▶ input closed ──▶ none
+//!                                    ├── died ──▶ removed; another one is asked the same, once
 //!                                    └── other directory than probed, or no answer ──▶ removed, an error
 //! ```
 
@@ -28,6 +29,8 @@ const IDLE_TIME_MAX: Duration = Duration::from_secs(5 * 60);
 const IDLE_LOOK_INTERVAL: Duration = Duration::from_secs(30);
 /// Longest time of one request: a large apply is slow.
 const ANSWER_TIME_MAX: Duration = Duration::from_secs(15 * 60);
+/// Keepers that are asked the same before it is given up: one may have been killed.
+const TRIES_MAX: u32 = 2;
 /// How long a keeper may take to end by itself.
 const END_TIME_MAX: Duration = Duration::from_secs(30);
 
@@ -55,24 +58,28 @@ pub(super) async fn ask(runner: &Runner, workspace: &Path, request: &ToKeeper) -
     let engine = runner.engine()?;
     let place = runner.keepers.place(workspace);
     let mut place = place.lock().await;
-    let mut keeper = match place.take() {
-        Some(keeper) => keeper,
-        None => start(runner, &engine, workspace).await?,
-    };
-    keeper.asked_at = Instant::now();
-    match keeper.exchange(request).await {
-        Ok(FromKeeper::Failed { why }) => {
-            *place = Some(keeper);
-            Err(why)
+    let mut tries = 1;
+    loop {
+        let mut keeper = match place.take() {
+            Some(keeper) => keeper,
+            None => start(runner, &engine, workspace).await?,
+        };
+        keeper.asked_at = Instant::now();
+        let answer = keeper.exchange(request).await;
+        let why = match answer {
+            Ok(answer) => {
+                *place = Some(keeper);
+                return if let FromKeeper::Failed { why } = answer { Err(why) } else { Ok(answer) };
+            }
+            Err(why) => why,
+        };
+        remove(&engine, &keeper.container).await;
+        // The next one first finishes what this one had begun; every request may be made twice.
+        if tries == TRIES_MAX || keeper.asked_at.elapsed() >= ANSWER_TIME_MAX {
+            return Err(format!("the keeper of `{}` failed: {why}", workspace.display()));
         }
-        Ok(answer) => {
-            *place = Some(keeper);
-            Ok(answer)
-        }
-        Err(why) => {
-            remove(&engine, &keeper.container).await;
-            Err(format!("the keeper of `{}` failed: {why}", workspace.display()))
-        }
+        tracing::warn!(workspace = %workspace.display(), why, "a keeper died and another one is asked");
+        tries += 1;
     }
 }
 

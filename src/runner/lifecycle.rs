@@ -29,6 +29,7 @@ use super::overlay::Overlay;
 use super::state::{Engine, Link, Live, Runner, locked};
 use super::survey::{self, Survey};
 use super::{changes, check, disk, harden, live, overlay, readback, reap};
+use crate::crash::{self, Point};
 use crate::domain::ids::{Digest, RunId};
 use crate::domain::limits::Limits;
 use crate::domain::plan::{Access, Plan};
@@ -135,6 +136,7 @@ async fn whole(
         live.removed.cancelled().await;
     }
     end.changes = changes::read(runner, &order.run, begun.claimed_ns, &begun.workspaces).await;
+    crash::point(Point::ChangeSetRead);
     make_room(runner, &order.run, &mut end).await;
     end
 }
@@ -276,12 +278,14 @@ async fn confirm(
     let body = harden::run_container(&order.plan, &places).map_err(|error| format!("failed to {error}"))?;
     let created = engine.docker.create_container(None, body.clone()).await.map_err(said)?;
     made.container.clone_from(&created.id);
+    crash::point(Point::ContainerCreated);
     let inspected = engine.docker.inspect_container(&created.id, None).await.map_err(said)?;
     let mut differences = readback::compare(&body, &inspected);
     differences.extend(created.warnings);
     refuse(&differences)?;
     let mut attached = attach::attach(&engine.docker, &created.id, INIT_FRAME_BYTES_MAX).await.map_err(said)?;
     engine.docker.start_container(&created.id, None).await.map_err(said)?;
+    crash::point(Point::ContainerStarted);
     let ready = match tokio::time::timeout(READY_TIME_MAX, attached.frames.next::<FromInit>()).await {
         Ok(Ok(Some(FromInit::Ready(ready)))) => ready,
         Ok(Ok(_)) => return Err(format!("castoff-init ended early: {}", attached.frames.complaint())),
@@ -293,6 +297,7 @@ async fn confirm(
     let confirmed = readback::confirm(&order.plan, &places, &engine.built.init_digest, &ready);
     let mut enforced = confirmed.map_err(|differences| refuse(&differences).err().unwrap_or_default())?;
     enforced.missing.extend(engine.missing.iter().cloned());
+    crash::point(Point::ReadyChecked);
     Ok((attached, Enforced { container: created.id, ..enforced }))
 }
 

@@ -11,6 +11,7 @@
 
 use std::time::Duration;
 
+use bollard::errors::Error as EngineError;
 use tokio::io::AsyncWriteExt as _;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, timeout};
@@ -20,6 +21,7 @@ use super::disk::Disk;
 use super::heard::{Heard, Said};
 use super::lifecycle::Order;
 use super::state::{Engine, Link, Runner};
+use crate::crash::{self, Point};
 use crate::domain::run::{Ending, Enforced, RunEnd, StopCause, Stream, Usage};
 use crate::domain::time::Timestamp;
 use crate::protocol::codec::{self, FrameError};
@@ -115,12 +117,18 @@ async fn output(frames: &mut Frames, heard: &mut Heard, link: &Link, script: &Sc
                 let enforced = Box::new(script.enforced.clone());
                 link.send(FromRunner::Started { run: run.clone(), enforced }).await;
             }
-            Ok(Said::Output(stream, bytes)) => link.send(piece(stream, bytes)).await,
+            Ok(Said::Output(stream, bytes)) => {
+                link.send(piece(stream, bytes)).await;
+                crash::point(Point::OutputHalfRead);
+            }
             Ok(Said::LeftOut(bytes)) => {
                 let text = format!("\ncastoff: {bytes} bytes of output are left out here\n");
                 link.send(piece(Stream::Stderr, text.into_bytes().into())).await;
             }
-            Ok(Said::Exit(exit)) => return Outcome::Exit(exit),
+            Ok(Said::Exit(exit)) => {
+                crash::point(Point::ExitFrame);
+                return Outcome::Exit(exit);
+            }
             Err(error) => {
                 tracing::warn!(%run, %error, "what came out of a container was not castoff-init's");
                 return Outcome::Broken;
@@ -153,7 +161,10 @@ impl Driver<'_> {
         let failed = |why: String| Ending::Failed { why };
         self.disk = Some(Disk::look(&self.runner.state()).map_err(|error| failed(error.to_string()))?);
         match timeout(SEND_TIME_MAX, codec::send(&mut self.input, request)).await {
-            Ok(Ok(())) => Ok(()),
+            Ok(Ok(())) => {
+                crash::point(Point::RequestSent);
+                Ok(())
+            }
             Ok(Err(error)) => Err(failed(format!("the script could not be sent: {error}"))),
             Err(_) => Err(failed("castoff-init did not take the script in time".to_owned())),
         }
@@ -263,7 +274,9 @@ async fn bury(engine: &Engine, container: &str) -> bool {
             match state {
                 Ok(Some(state)) if state.running == Some(true) => tokio::time::sleep(DISK_INTERVAL).await,
                 Ok(Some(state)) => return state.oom_killed == Some(true),
-                Ok(None) | Err(_) => return false,
+                Ok(None) | Err(EngineError::DockerResponseServerError { status_code: 404, .. }) => return false,
+                // An engine that is gone says nothing of its containers.
+                Err(_) => tokio::time::sleep(DISK_INTERVAL).await,
             }
         }
     };

@@ -33,6 +33,7 @@ mod stale;
 mod state;
 mod survey;
 
+use std::collections::HashSet;
 use std::fs::{self, DirBuilder, File, Permissions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
@@ -153,7 +154,7 @@ async fn clear(runner: &Runner, engine: &Engine) {
     if tokio::time::timeout(CLOSE_TIME_MAX, runner.keepers.close(engine)).await.is_err() {
         tracing::warn!("not every keeper ended in time");
     }
-    if let Err(error) = reap::reap(&engine.docker, &runner.home_label()).await {
+    if let Err(error) = reap::reap(&engine.docker, &runner.home_label(), &HashSet::new()).await {
         tracing::warn!(%error, "something is left with the engine; the next start removes it");
     }
 }

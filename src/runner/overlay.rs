@@ -48,11 +48,16 @@ pub(super) fn exists(runner: &Runner, run: &RunId, workspace: &Path) -> bool {
 pub(super) fn remove(runner: &Runner, run: &RunId, workspace: &Path) -> io::Result<()> {
     let parent = runner.overlays(workspace).join(run.as_str());
     gone(fs::remove_dir(parent.join("upper")))?;
-    if let Err(error) = remove_work(&parent.join("work")).and_then(|()| gone(fs::remove_dir(&parent))) {
-        // Nothing of a person's is in it. Where the engine's root is not us, it cannot be removed.
-        tracing::warn!(%error, %run, "what the kernel left of an overlay stays");
-    }
+    remove_rest(&parent);
     Ok(())
+}
+
+/// Removes what is left of an overlay's directories without its upper.
+fn remove_rest(parent: &Path) {
+    if let Err(error) = remove_work(&parent.join("work")).and_then(|()| gone(fs::remove_dir(parent))) {
+        // Nothing of a person's is in it. Where the engine's root is not us, it cannot be removed.
+        tracing::warn!(%error, parent = %parent.display(), "what the kernel left of an overlay stays");
+    }
 }
 
 /// Removes an overlay's `work`: the kernel's own `work/work`, mode 0000, with the whiteout that it
@@ -129,6 +134,28 @@ pub(super) fn make_small_files(runner: &Runner, run: &RunId, name: &str, home: &
         group: write("group", format!("root:x:0:\n{login}:x:{gid}:\nnogroup:x:65534:\n"))?,
         hosts: write("hosts", "127.0.0.1\tlocalhost castoff\n::1\tlocalhost\n".to_owned())?,
     })
+}
+
+/// Removes what a runner that was killed left of runs: their small files, and of those that `is_settled`
+/// overlays without anything in them.
+pub(super) fn sweep(runner: &Runner, is_settled: impl Fn(&RunId) -> bool) -> io::Result<()> {
+    gone(fs::remove_dir_all(runner.state().join("runs")))?;
+    let overlays = runner.state().join("overlays");
+    if !overlays.exists() {
+        return Ok(());
+    }
+    for workspace in fs::read_dir(overlays)? {
+        for parent in fs::read_dir(workspace?.path())? {
+            let parent = parent?;
+            let settled = parent.file_name().to_str().and_then(|name| RunId::try_from(name.to_owned()).ok());
+            // What holds something cannot be removed so.
+            if settled.is_some_and(|run| is_settled(&run)) && gone(fs::remove_dir(parent.path().join("upper"))).is_ok()
+            {
+                remove_rest(&parent.path());
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Removes the small files of a run.

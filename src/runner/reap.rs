@@ -1,7 +1,7 @@
-//! Removes what an earlier life of this installation's runner left with the engine: containers and
-//! volumes that carry its label. Another installation's are never touched.
+//! Removes what an earlier life of this installation's runner, or of the engine, left with the engine:
+//! containers and volumes that carry its label. Another installation's are never touched.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use bollard::Docker;
 use bollard::errors::Error as EngineError;
@@ -9,15 +9,17 @@ use bollard::query_parameters::{
     ListContainersOptionsBuilder, ListVolumesOptionsBuilder, RemoveContainerOptionsBuilder, RemoveVolumeOptionsBuilder,
 };
 
-use super::harden::LABEL_HOME;
+use super::harden::{LABEL_HOME, LABEL_RUN};
 
-/// Removes every container and volume of `home`; returns how many containers there were.
-pub(super) async fn reap(docker: &Docker, home: &str) -> Result<usize, EngineError> {
+/// Removes every container and volume of `home` but those of the runs `under_way`; returns how many
+/// containers there were.
+pub(super) async fn reap(docker: &Docker, home: &str, under_way: &HashSet<String>) -> Result<usize, EngineError> {
     let mut containers = 0;
     let ours: HashMap<&str, Vec<String>> = [("label", vec![format!("{LABEL_HOME}={home}")])].into();
     let options = ListContainersOptionsBuilder::default().all(true).filters(&ours).build();
     for container in docker.list_containers(Some(options)).await? {
-        if let Some(id) = container.id {
+        let run = container.labels.as_ref().and_then(|labels| labels.get(LABEL_RUN));
+        if let Some(id) = container.id.filter(|_| !run.is_some_and(|run| under_way.contains(run))) {
             tracing::info!(container = id, "removing a container that an earlier runner left");
             remove_container(docker, &id).await?;
             containers += 1;
@@ -25,7 +27,11 @@ pub(super) async fn reap(docker: &Docker, home: &str) -> Result<usize, EngineErr
     }
     let options = ListVolumesOptionsBuilder::default().filters(&ours).build();
     for volume in docker.list_volumes(Some(options)).await?.volumes.unwrap_or_default() {
-        remove_volume(docker, &volume.name).await?;
+        match remove_volume(docker, &volume.name).await {
+            // A run under way has it.
+            Err(EngineError::DockerResponseServerError { status_code: 409, .. }) if !under_way.is_empty() => {}
+            removed => removed?,
+        }
     }
     Ok(containers)
 }

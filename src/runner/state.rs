@@ -220,6 +220,12 @@ impl Runner {
         locked(&self.live).get(run).cloned()
     }
 
+    /// Runs that are not over.
+    pub(super) fn under_way(&self) -> HashSet<String> {
+        let live = locked(&self.live);
+        live.iter().filter(|(_, live)| !live.over.is_cancelled()).map(|(run, _)| run.to_string()).collect()
+    }
+
     /// Returns once the container of a run is gone.
     pub(super) async fn container_gone(&self, run: &RunId) {
         if let Some(live) = self.live(run) {

@@ -176,7 +176,10 @@ async fn run(handle: &Handle, caller: &Principal, text: &str, (turn, chat): (Tur
     let ids = FreshIds::of_run(run.clone(), turn);
     let (caller, rights) = (caller.clone(), caller.clone());
     let ask = Ask { ids, caller, rights, task, stdin: None, workdir: None, review: None, yes: false };
+    let mut news = handle.watch(&run);
     send(handle, Event::AskedIn { chat, ask: Box::new(ask) }).await?;
+    // Taken only when it is on record.
+    drop(news.recv().await);
     Ok(Answer::Run(run))
 }
 

@@ -11,11 +11,12 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::crash::{self, Point};
 use crate::domain::money::Money;
 use crate::domain::record::{AuditEntry, Record};
 use crate::domain::turn::PostState;
 use crate::engine::{Budget, Effect, Engine, Event, Past, Step};
-use crate::protocol::runner::ToRunner;
+use crate::protocol::runner::{FromRunner, ToRunner};
 use crate::runtime::clock;
 use crate::runtime::handle::{Handle, News, View, Watchers};
 use crate::runtime::link::{self, Link, Wires};
@@ -118,6 +119,27 @@ async fn tick(events: mpsc::Sender<Event>, stop: CancellationToken) {
     }
 }
 
+/// An event that is not on record yet.
+fn before(event: &Event) {
+    if let Event::Runner(FromRunner::Applied { .. }) = event {
+        crash::point(Point::LandingNotCommitted);
+    }
+    // The second one of a run; what comes of the first is the question itself.
+    if let Event::Runner(FromRunner::Surveyed { .. }) = event {
+        crash::point(Point::TappedNotRedeemed);
+    }
+}
+
+/// An effect whose cause is on record.
+fn on_record(effect: &Effect) {
+    if let Effect::Run { .. } = effect {
+        crash::point(Point::IntentCommitted);
+    }
+    if let Effect::CallModel(_) = effect {
+        crash::point(Point::ReservedNotCalled);
+    }
+}
+
 struct Loop {
     engine: Engine,
     handle: Handle,
@@ -139,6 +161,7 @@ impl Loop {
             }
             let (mut records, mut effects) = (Vec::new(), Vec::new());
             for event in batch {
+                before(&event);
                 let step = self.engine.step(event, clock::now());
                 records.extend(step.records);
                 effects.extend(step.effects);
@@ -146,6 +169,7 @@ impl Loop {
             let spent = records.iter().any(|record| matches!(record, Record::Ledger(_) | Record::Setting { .. }));
             self.commit(records).await?;
             self.publish(spent);
+            effects.iter().for_each(on_record);
             self.perform(effects);
         }
     }

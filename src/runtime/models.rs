@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::config::{ProviderKind, Settings};
+use crate::crash::{self, Point};
 use crate::domain::ids::CallId;
 use crate::domain::model::{FailureKind, ModelFailure, ModelName, ModelRequest, ToolCall};
 use crate::domain::record::SettingName;
@@ -199,10 +200,12 @@ impl Models {
         let (watchers, turn) = (Arc::clone(&self.0.watchers), request.turn.clone());
         let shown = async move {
             while let Some(delta) = deltas.recv().await {
+                crash::point(Point::CallInFlight);
                 watchers.tell(turn.as_str(), &News::Delta(delta));
             }
         };
         let (answered, ()) = tokio::join!(provider.call(request, sender, cancel), shown);
+        crash::point(Point::ReservedNotSettled);
         match answered {
             Ok(reply) => {
                 let calls = reply.calls.iter().cloned();

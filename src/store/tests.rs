@@ -42,6 +42,7 @@ fn run(number: u8, person: &str) -> RunRecord {
         landing: None,
         landings: Vec::new(),
         undone: Vec::new(),
+        chat: None,
     }
 }
 

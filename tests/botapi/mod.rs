@@ -231,6 +231,20 @@ impl BotApi {
         self.shared.state().updates.len()
     }
 
+    /// Messages that were ever handed out: whose, the number of the update, and the text.
+    pub(crate) fn updates(&self) -> Vec<(i64, i64, String)> {
+        let state = self.shared.state();
+        let message = |update: &Value| {
+            let message = update.get("message")?;
+            let person = message.pointer("/from/id")?.as_i64()?;
+            Some((person, update["update_id"].as_i64()?, message.get("text")?.as_str()?.to_owned()))
+        };
+        let mut all: Vec<_> = state.handed.iter().filter_map(|(update, _)| message(update)).collect();
+        all.sort();
+        all.dedup();
+        all
+    }
+
     /// The parameters of every request of a method so far.
     pub(crate) fn requests(&self, method: &str) -> Vec<Value> {
         let state = self.shared.state();

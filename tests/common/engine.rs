@@ -45,6 +45,13 @@ impl Castoff {
         inspect(&eventually("a run's container runs", look))
     }
 
+    /// The processes of the containers of this installation, as the host sees them.
+    pub(crate) fn pids(&self) -> Vec<u32> {
+        let all: Vec<Value> = self.containers().iter().filter_map(|id| look_at(id)).collect();
+        let pids = all.iter().filter_map(|one| one["State"]["Pid"].as_u64());
+        pids.filter_map(|pid| u32::try_from(pid).ok()).filter(|pid| *pid > 0).collect()
+    }
+
     /// Returns once no container of a run is left.
     pub(crate) fn no_run_container_is_left(&self) {
         eventually("no container of a run is left", || self.run_containers().is_empty().then_some(()));
@@ -53,9 +60,16 @@ impl Castoff {
     /// The keepers' containers.
     pub(crate) fn keepers(&self) -> Vec<Value> {
         let all = self.containers();
-        let all = all.iter().map(|id| inspect(id));
+        let all = all.iter().filter_map(|id| look_at(id));
         all.filter(|one| one["Config"]["Entrypoint"].to_string().contains("\"keeper\"")).collect()
     }
+}
+
+/// The same, unless the container is gone.
+fn look_at(container: &str) -> Option<Value> {
+    let output = command("docker").args(["inspect", container]).output().unwrap();
+    let all: Value = serde_json::from_slice(&output.stdout).unwrap();
+    all.get(0).cloned()
 }
 
 /// Everything that the engine knows of a container.

@@ -7,6 +7,7 @@
 //! with this home. What is left when a test fails, panics or is killed is removed by a janitor, a
 //! shell that waits for the end of its standard input. `CASTOFF_TEST_KEEP=1` keeps the directory.
 
+mod directory;
 pub(crate) mod engine;
 mod live;
 pub(crate) mod processes;
@@ -64,9 +65,9 @@ impl Castoff {
 
     /// As [`Castoff::start`], without starting the core.
     pub(crate) fn prepare(config: &[(&str, &str)]) -> Self {
-        let directory = Path::new(env!("CARGO_TARGET_TMPDIR"));
-        fs::create_dir_all(directory).unwrap();
-        let root = tempfile::Builder::new().prefix("castoff-").tempdir_in(directory).unwrap().keep();
+        let directory = directory::directory();
+        fs::create_dir_all(&directory).unwrap();
+        let root = tempfile::Builder::new().prefix("castoff-").tempdir_in(&directory).unwrap().keep();
         // Others must get through to the workspaces.
         fs::set_permissions(&root, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
         let janitor = command("setsid")
@@ -151,6 +152,8 @@ impl Castoff {
     pub(crate) fn launch(&self, environment: &[(&str, &str)]) {
         let log = fs::File::options().create(true).append(true).open(self.root.join("log")).unwrap();
         let mut serve = self.command(&["serve"]);
+        // Where those programs look that have moments to be killed at.
+        serve.env("CASTOFF_CRASH_DIR", self.root.join("crash"));
         serve.envs(environment.iter().copied()).stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
         let core = serve.spawn().unwrap();
         fs::write(self.root.join("core.pid"), core.id().to_string()).unwrap();
@@ -307,9 +310,18 @@ pub(crate) fn usual() -> &'static Castoff {
     USUAL_ONE.get_or_init(|| Castoff::start(USUAL))
 }
 
+/// The programs that stand in for those of `CASTOFF_BIN_DIR`.
+static PROGRAMS: OnceLock<PathBuf> = OnceLock::new();
+
+/// Tests these programs instead of those of `CASTOFF_BIN_DIR`; said before the first start.
+pub(crate) fn test_programs_of(directory: PathBuf) {
+    PROGRAMS.get_or_init(|| directory);
+}
+
 /// The static `castoff`.
 pub(crate) fn program() -> PathBuf {
-    let directory = std::env::var_os("CASTOFF_BIN_DIR").unwrap_or_else(|| {
+    let named = || std::env::var_os("CASTOFF_BIN_DIR");
+    let directory = PROGRAMS.get().map(|path| path.clone().into_os_string()).or_else(named).unwrap_or_else(|| {
         panic!("CASTOFF_BIN_DIR is not set: it names the directory of the static `castoff`; `make test` builds it and sets it")
     });
     let program = fs::canonicalize(Path::new(&directory).join("castoff"));

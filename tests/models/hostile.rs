@@ -63,13 +63,13 @@ async fn what_is_too_much_is_broken_off_and_said() {
         ];
         for (text, arguments) in cases {
             let whole = ok(stream(kind, &text, &arguments));
-            let server = Raw::start(move |_| Answer::Bytes(whole.clone()));
+            let server = Raw::start(move |_, _| Answer::Bytes(whole.clone()));
             let failure = ask(&provider(kind, &server.url)).await.unwrap_err();
             assert_eq!((failure.kind, failure.may_cost), (FailureKind::Broken, true), "{kind:?}");
             assert!(failure.why.contains("KiB"), "{}", failure.why);
         }
         let whole = ok(stream(kind, "fine", "{\"script\": \"ls\"}"));
-        let server = Raw::start(move |_| Answer::Bytes(whole.clone()));
+        let server = Raw::start(move |_, _| Answer::Bytes(whole.clone()));
         assert_eq!(ask(&provider(kind, &server.url)).await.unwrap().stop, ModelStop::Tools, "{kind:?}");
     }
 }
@@ -81,7 +81,7 @@ async fn a_stream_that_is_cut_anywhere_is_no_reply() {
         let whole = stream(kind, "Some text", "{\"script\": \"ls\"}");
         let end = whole.trim_end().len();
         let served = whole.clone();
-        let server = Raw::start(move |path| {
+        let server = Raw::start(move |path, _| {
             let cut: usize = path.split('/').nth(1).unwrap().parse().unwrap();
             Answer::Bytes(ok(&served.as_bytes()[..cut]))
         });
@@ -106,7 +106,7 @@ async fn a_flood_ends_at_the_limits_whatever_it_is_made_of() {
     ];
     for (kind, piece) in floods {
         let many = piece.repeat(64).into_bytes();
-        let server = Raw::start(move |_| Answer::Endless(ok(""), many.clone()));
+        let server = Raw::start(move |_, _| Answer::Endless(ok(""), many.clone()));
         let failure = ask(&provider(kind, &server.url)).await.unwrap_err();
         assert_eq!(failure.kind, FailureKind::Broken, "{kind:?}: {}", failure.why);
         assert!(failure.why.contains("KiB"), "{}", failure.why);
@@ -116,11 +116,11 @@ async fn a_flood_ends_at_the_limits_whatever_it_is_made_of() {
 #[tokio::test]
 async fn an_endless_error_page_is_cut() {
     let head = b"HTTP/1.1 400 Bad Request\r\nconnection: close\r\n\r\n".to_vec();
-    let server = Raw::start(move |_| Answer::Endless(head.clone(), vec![b'x'; 1 << 16]));
+    let server = Raw::start(move |_, _| Answer::Endless(head.clone(), vec![b'x'; 1 << 16]));
     let failure = ask(&provider(Kind::OpenAi, &server.url)).await.unwrap_err();
     assert_eq!((failure.kind, failure.may_cost), (FailureKind::Refused, false));
     assert!(failure.why.len() < 500, "{}", failure.why);
-    let server = Raw::start(move |_| Answer::Endless(ok(""), vec![b'['; 1 << 16]));
+    let server = Raw::start(move |_, _| Answer::Endless(ok(""), vec![b'['; 1 << 16]));
     assert_eq!(provider(Kind::OpenAi, &server.url).models().await.unwrap_err().kind, FailureKind::Broken);
 }
 
@@ -135,7 +135,7 @@ async fn silence_ends_a_call_at_each_of_its_limits() {
         ("all of it", Answer::Hangs(begun), Waits { total: short, ..waits() }),
     ];
     for (what, answer, waits) in cases {
-        let server = Raw::start(move |_| answer.clone());
+        let server = Raw::start(move |_, _| answer.clone());
         let provider = Provider::new(endpoint(Kind::OpenAi, &server.url), &dialler(), waits).unwrap();
         let failure = ask(&provider).await.unwrap_err();
         assert_eq!((failure.kind, failure.may_cost), (FailureKind::Timeout, true), "{what}: {}", failure.why);
@@ -145,7 +145,7 @@ async fn silence_ends_a_call_at_each_of_its_limits() {
 #[tokio::test]
 async fn a_stopped_call_ends_at_once_and_may_cost_once_it_was_sent() {
     let begun = b"HTTP/1.1 200 OK\r\n\r\ndata: {\"choices\":[{\"delta\":{\"content\":\"x\"}}]}\n\n".to_vec();
-    let server = Raw::start(move |_| Answer::Hangs(begun.clone()));
+    let server = Raw::start(move |_, _| Answer::Hangs(begun.clone()));
     let provider = provider(Kind::OpenAi, &server.url);
     let (sender, mut deltas) = unbounded_channel();
     let cancel = CancellationToken::new();
@@ -159,7 +159,7 @@ async fn a_stopped_call_ends_at_once_and_may_cost_once_it_was_sent() {
     assert_eq!((failure.kind, failure.may_cost), (FailureKind::Cancelled, true));
 
     let busy =
-        Raw::start(|_| Answer::Bytes(b"HTTP/1.1 429 No\r\nretry-after: 50\r\ncontent-length: 0\r\n\r\n".to_vec()));
+        Raw::start(|_, _| Answer::Bytes(b"HTTP/1.1 429 No\r\nretry-after: 50\r\ncontent-length: 0\r\n\r\n".to_vec()));
     let provider = crate::provider(Kind::OpenAi, &busy.url);
     let (sender, mut deltas) = unbounded_channel();
     let cancel = CancellationToken::new();
@@ -190,9 +190,9 @@ async fn nobody_there_is_tried_twice_and_costs_nothing() {
 
 #[tokio::test]
 async fn no_redirect_is_followed_and_no_key_goes_elsewhere() {
-    let elsewhere = Raw::start(|_| Answer::Bytes(ok("")));
+    let elsewhere = Raw::start(|_, _| Answer::Bytes(ok("")));
     let there = elsewhere.url.clone();
-    let server = Raw::start(move |_| {
+    let server = Raw::start(move |_, _| {
         Answer::Bytes(format!("HTTP/1.1 307 Go\r\nlocation: {there}/v1/x\r\ncontent-length: 0\r\n\r\n").into_bytes())
     });
     for kind in KINDS {
@@ -214,7 +214,7 @@ async fn a_key_that_comes_back_in_any_answer_is_not_told() {
     let error = json!({"type": "error", "error": {"type": "overloaded_error", "message": long}}).to_string();
     let status = format!("HTTP/1.1 400 No\r\ncontent-length: {}\r\n\r\n{error}", error.len()).into_bytes();
     for answer in [status, ok(format!("data: {error}\n\n"))] {
-        let server = Raw::start(move |_| Answer::Bytes(answer.clone()));
+        let server = Raw::start(move |_, _| Answer::Bytes(answer.clone()));
         for kind in [Kind::Anthropic, Kind::OpenAi] {
             let failure = ask(&provider(kind, &server.url)).await.unwrap_err();
             assert!(!failure.why.contains("sk-test") && !failure.why.contains("sk-te"), "{}", failure.why);
@@ -225,7 +225,7 @@ async fn a_key_that_comes_back_in_any_answer_is_not_told() {
 
 #[tokio::test]
 async fn a_name_without_tls_is_dialled_only_when_it_is_listed_and_near() {
-    let server = Raw::start(|_| Answer::Bytes(ok(stream(Kind::OpenAi, "near", "{}"))));
+    let server = Raw::start(|_, _| Answer::Bytes(ok(stream(Kind::OpenAi, "near", "{}"))));
     let port = server.url.rsplit(':').next().unwrap();
     let reply = ask(&provider(Kind::OpenAi, &format!("http://localhost:{port}"))).await.unwrap();
     assert_eq!(reply.text, "near");
@@ -241,7 +241,7 @@ async fn a_model_behind_a_socket_is_reached() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("model.sock");
     let whole = ok(stream(Kind::OpenAi, "by socket", "{}"));
-    let server = Raw::start_at(&path, move |_| Answer::Bytes(whole.clone()));
+    let server = Raw::start_at(&path, move |_, _| Answer::Bytes(whole.clone()));
     let reply = ask(&provider(Kind::OpenAi, &server.url)).await.unwrap();
     assert_eq!(reply.text, "by socket");
     assert!(server.seen()[0].starts_with("POST /v1/chat/completions HTTP/1.1\r\n"), "{:?}", server.seen());
@@ -263,7 +263,7 @@ async fn servers_that_speak_openai_their_own_way_are_understood() {
         "data:[DONE]\r\n\r\n".to_owned(),
     ]
     .concat();
-    let server = Raw::start(move |_| Answer::Bytes(ok(&body)));
+    let server = Raw::start(move |_, _| Answer::Bytes(ok(&body)));
     let reply = ask(&provider(Kind::OpenAi, &server.url)).await.unwrap();
     let made: Vec<_> = reply.calls.iter().map(|one| (one.id.as_str(), one.arguments["script"].clone())).collect();
     assert_eq!(made, [("a", json!("ls")), ("b", json!("id"))]);
@@ -279,7 +279,7 @@ async fn a_refusal_is_a_reply_that_says_so() {
         event(json!({"choices": [{"delta": {}, "finish_reason": "content_filter"}]})),
     ];
     for body in bodies {
-        let server = Raw::start(move |_| Answer::Bytes(ok(format!("{body}data: [DONE]\n\n"))));
+        let server = Raw::start(move |_, _| Answer::Bytes(ok(format!("{body}data: [DONE]\n\n"))));
         assert_eq!(ask(&provider(Kind::OpenAi, &server.url)).await.unwrap().stop, ModelStop::Refusal);
     }
 }

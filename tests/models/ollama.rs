@@ -238,7 +238,7 @@ async fn a_model_is_tried_without_a_call_and_its_context_is_the_true_one() {
 async fn while_a_model_is_being_loaded_it_is_said() {
     let (loaded, wait) = mpsc::channel();
     let wait = Mutex::new(wait);
-    let server = Raw::start(move |_| {
+    let server = Raw::start(move |_, _| {
         wait.lock().unwrap().recv().unwrap();
         Answer::Bytes(ok("{\"message\": {\"content\": \"Here.\"}, \"done\": true}\n"))
     });

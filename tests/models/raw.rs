@@ -20,7 +20,7 @@ pub(crate) enum Answer {
     Endless(Vec<u8>, Vec<u8>),
 }
 
-/// One that answers each request by its path; its thread ends with the test program.
+/// One that answers each request by its path and its body; its thread ends with the test program.
 pub(crate) struct Raw {
     pub(crate) url: String,
     /// Requests so far: head and body.
@@ -28,14 +28,14 @@ pub(crate) struct Raw {
 }
 
 impl Raw {
-    pub(crate) fn start(answer: impl Fn(&str) -> Answer + Send + Sync + 'static) -> Self {
+    pub(crate) fn start(answer: impl Fn(&str, &str) -> Answer + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         Self::serving(url, move || Ok(listener.accept()?.0), TcpStream::try_clone, answer)
     }
 
     /// One at a socket of the file system.
-    pub(crate) fn start_at(path: &Path, answer: impl Fn(&str) -> Answer + Send + Sync + 'static) -> Self {
+    pub(crate) fn start_at(path: &Path, answer: impl Fn(&str, &str) -> Answer + Send + Sync + 'static) -> Self {
         let listener = UnixListener::bind(path).unwrap();
         let url = format!("unix://{}", path.to_str().unwrap());
         Self::serving(url, move || Ok(listener.accept()?.0), UnixStream::try_clone, answer)
@@ -45,7 +45,7 @@ impl Raw {
         url: String,
         accept: impl Fn() -> io::Result<S> + Send + 'static,
         again: fn(&S) -> io::Result<S>,
-        answer: impl Fn(&str) -> Answer + Send + Sync + 'static,
+        answer: impl Fn(&str, &str) -> Answer + Send + Sync + 'static,
     ) -> Self {
         let seen = Arc::new(Mutex::new(Vec::new()));
         let (answer, kept) = (Arc::new(answer), Arc::clone(&seen));
@@ -66,7 +66,7 @@ impl Raw {
 fn serve(
     reader: &mut impl BufRead,
     mut stream: impl Write,
-    answer: &dyn Fn(&str) -> Answer,
+    answer: &dyn Fn(&str, &str) -> Answer,
     seen: &Mutex<Vec<String>>,
 ) -> io::Result<()> {
     let (mut head, mut length) = (String::new(), 0);
@@ -83,8 +83,9 @@ fn serve(
     let mut body = vec![0; length];
     reader.read_exact(&mut body)?;
     let path = head.split_whitespace().nth(1).unwrap_or_default().to_owned();
-    seen.lock().unwrap().push(format!("{head}\r\n{}", String::from_utf8_lossy(&body)));
-    match answer(&path) {
+    let body = String::from_utf8_lossy(&body);
+    seen.lock().unwrap().push(format!("{head}\r\n{body}"));
+    match answer(&path, &body) {
         Answer::Bytes(bytes) => stream.write_all(&bytes),
         Answer::Hangs(bytes) => {
             stream.write_all(&bytes)?;

@@ -63,7 +63,7 @@ fn recordings() -> Vec<(String, Vec<u8>)> {
 async fn recorded_streams_mean_to_us_what_they_mean_to_the_providers_own_client() {
     let recordings = recordings();
     let served = recordings.clone();
-    let server = Raw::start(move |path| {
+    let server = Raw::start(move |path, _| {
         let name = path.split('/').nth(1).unwrap_or_default();
         Answer::Bytes(served.iter().find(|(known, _)| known == name).map(|(_, bytes)| ok(bytes)).unwrap_or_default())
     });
@@ -106,7 +106,7 @@ async fn every_recorded_stream_that_is_cut_anywhere_is_no_reply() {
         let end = bytes.windows(12).rposition(|window| window == b"message_stop").unwrap();
         let cuts: Vec<usize> = (0..end).step_by(211).chain([end, end + 11]).collect();
         let (cut_at, whole) = (cuts.clone(), bytes.clone());
-        let server = Raw::start(move |path| {
+        let server = Raw::start(move |path, _| {
             let number: usize = path.split('/').nth(1).unwrap().parse().unwrap();
             Answer::Bytes(ok(&whole[..cut_at[number]]))
         });

@@ -36,14 +36,19 @@ impl Place {
     /// With llmock and the bot, and the owner listed by his Telegram id.
     pub(crate) fn new() -> Self {
         let (server, url) = llmock();
-        let place = Self::start(Some(server), &url, &format!(", telegram_id: \"{OWNER}\""));
+        let place = Self::start(Some(server), &url, &usual(&format!(", telegram_id: \"{OWNER}\"")));
         place.set_bot();
         place
     }
 
     /// The same, but the model is at this base URL.
     pub(crate) fn thinking_at(url: &str) -> Self {
-        let place = Self::start(None, url, &format!(", telegram_id: \"{OWNER}\""));
+        Self::with(url, &usual(&format!(", telegram_id: \"{OWNER}\"")))
+    }
+
+    /// The same, with these files of `config/` for people, tools and limits.
+    pub(crate) fn with(url: &str, files: &[(&str, String)]) -> Self {
+        let place = Self::start(None, url, files);
         place.set_bot();
         place
     }
@@ -51,25 +56,18 @@ impl Place {
     /// With llmock, and neither a bot nor an owner in Telegram yet.
     pub(crate) fn unpaired() -> Self {
         let (server, url) = llmock();
-        Self::start(Some(server), &url, "")
+        Self::start(Some(server), &url, &usual(""))
     }
 
-    fn start(server: Option<Server>, model: &str, owner: &str) -> Self {
+    fn start(server: Option<Server>, model: &str, files: &[(&str, String)]) -> Self {
         let api = BotApi::start();
         let settings = format!(
             "providers:\n  mock: {{ kind: anthropic, base_url: \"{model}\" }}\ntelegram: {{ base_url: \"{}\" }}\n",
             api.url()
         );
-        let users = format!(
-            "owner: {{ name: Ann{owner} }}\nusers:\n  - {{ id: ben, name: Ben, trust_level: trusted, \
-             telegram_id: \"{PARTNER}\" }}\n  - {{ id: bad, name: Bad, trust_level: blocked, telegram_id: \"777\" }}\n"
-        );
-        let castoff = Castoff::start(&[
-            ("settings.yaml", &settings),
-            ("prices.yaml", PRICES),
-            ("users.yaml", &users),
-            ("tools.yaml", "require_approval: [\"delete\", \"git\"]\nfiles: { allowed_paths: [\"WORK\"] }\n"),
-        ]);
+        let mut all = vec![("settings.yaml", settings.as_str()), ("prices.yaml", PRICES)];
+        all.extend(files.iter().map(|(name, text)| (*name, text.as_str())));
+        let castoff = Castoff::start(&all);
         castoff::model::client(castoff::model::ClientRules::default()).unwrap();
         let runtime = tokio::runtime::Runtime::new().unwrap();
         let place = Self { castoff, api, server, http: reqwest::Client::new(), runtime };
@@ -144,6 +142,16 @@ impl Place {
         });
         self.api.press(person, message, button);
     }
+}
+
+/// People and tools of most tests; `owner` is what the list says of the owner's Telegram.
+fn usual(owner: &str) -> Vec<(&'static str, String)> {
+    let users = format!(
+        "owner: {{ name: Ann{owner} }}\nusers:\n  - {{ id: ben, name: Ben, trust_level: trusted, \
+         telegram_id: \"{PARTNER}\" }}\n  - {{ id: bad, name: Bad, trust_level: blocked, telegram_id: \"777\" }}\n"
+    );
+    let tools = "require_approval: [\"delete\", \"git\"]\nfiles: { allowed_paths: [\"WORK\"] }\n".to_owned();
+    vec![("users.yaml", users), ("tools.yaml", tools)]
 }
 
 impl Drop for Place {

@@ -37,7 +37,9 @@ pub(crate) struct Core {
 
 impl House {
     pub(crate) async fn new() -> Self {
-        let directory = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+        let parent = crate::directory::directory();
+        std::fs::create_dir_all(&parent).unwrap();
+        let directory = tempfile::tempdir_in(parent).unwrap();
         std::fs::set_permissions(directory.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
         let house = Self { directory, tasks: TaskTracker::new(), stop: CancellationToken::new() };
         std::fs::create_dir_all(house.home().join("state/runner")).unwrap();

@@ -4,6 +4,8 @@
 #![cfg(test)]
 #![expect(clippy::wildcard_enum_match_arm, reason = "a test names the messages that it waits for")]
 
+#[path = "../common/directory.rs"]
+mod directory;
 mod files;
 mod house;
 

@@ -72,6 +72,7 @@ fn a_run(script: &str) -> RunRecord {
         end: None,
         landings: Vec::new(),
         undone: Vec::new(),
+        chat: None,
     }
 }
 

@@ -22,7 +22,7 @@ impl Model {
     pub(crate) fn start() -> Self {
         let queue = Arc::new(Mutex::new(VecDeque::new()));
         let answers = Arc::clone(&queue);
-        let raw = Raw::start(move |_| {
+        let raw = Raw::start(move |_, _| {
             let next = answers.lock().unwrap().pop_front().unwrap_or_else(|| says("Yes?"));
             if matches!(next, Answer::Hangs(_)) {
                 std::thread::sleep(THINKS);

@@ -18,6 +18,10 @@ use crate::domain::time::Timestamp;
 use crate::engine::Event;
 use crate::runtime::clock;
 
+/// How long the runner may take to be ready before messages are taken without it.
+const READY_TIME_MAX: Duration = Duration::from_secs(10);
+/// Between two looks whether it is.
+const READY_LOOK_INTERVAL: Duration = Duration::from_millis(100);
 /// How long one poll waits for an update.
 const POLL_S: u32 = 50;
 /// How long the next poll waits for what the last one brought; after that others are asked for beside it.
@@ -37,6 +41,7 @@ const STRANGERS: i64 = 0;
 /// on record; one that comes again is known by the id of its turn.
 pub(super) async fn poll(bot: Bot) {
     let mut work = Work::new();
+    until_ready(&bot).await;
     let asked = poll_on(&bot, &mut work).await;
     // What does not end in time comes again, as after a crash.
     work.wait(LEAVE_TIME_MAX).await;
@@ -47,6 +52,20 @@ pub(super) async fn poll(bot: Bot) {
         && let Ok(Err(error)) = tokio::time::timeout(LEAVE_TIME_MAX, bot.telegram.updates(offset, 0)).await
     {
         tracing::debug!("the last messages were not acknowledged: {error}");
+    }
+}
+
+/// Returns once a run could start, or after a while: what was sent while Castoff was down would else be taken
+/// before the runner is up, and fail for that.
+async fn until_ready(bot: &Bot) {
+    let ready = async {
+        while bot.handle.view().runner.is_none_or(|runner| !runner.problems.is_empty()) {
+            tokio::time::sleep(READY_LOOK_INTERVAL).await;
+        }
+    };
+    tokio::select! {
+        () = bot.ended.cancelled() => {}
+        _ = tokio::time::timeout(READY_TIME_MAX, ready) => {}
     }
 }
 

@@ -11,6 +11,7 @@ use tokio_util::task::TaskTracker;
 use super::Bot;
 use super::answers::{After, RETRY_FIRST, RETRY_MAX};
 use crate::chat::telegram::{Outgoing, SendError, cards};
+use crate::crash::{self, Point};
 use crate::domain::ids::{PersonId, PostId};
 use crate::domain::model::Delta;
 use crate::domain::record::{ApprovalRecord, RunRecord, Subject};
@@ -96,7 +97,10 @@ impl Worker {
             // After it is taken: what changes from here on makes it wait again.
             let shown = self.bot.render(&post).await;
             let (what, wait) = match self.deliver(&post, &shown, &mut parts).await {
-                Ok(message) => (message.map_or(Posted::Lost, Posted::Shown), None),
+                Ok(message) => {
+                    crash::point(stands_there(&post.subject));
+                    (message.map_or(Posted::Lost, Posted::Shown), None)
+                }
                 Err(failed) => match After::of(&failed.error, failed.said, pause) {
                     After::Again(wait) => (Posted::NotSent, Some(wait)),
                     // An edit never doubles.
@@ -245,6 +249,14 @@ async fn draft(
                 Some(News::Delta(_) | News::Record(_) | News::Output(..) | News::Progress(_) | News::Declined(_) | News::Posted(_) | News::Tried(_)) => {}
             }
         }
+    }
+}
+
+/// The moment at which a post was sent, and that is not on record.
+fn stands_there(subject: &PostSubject) -> Point {
+    match subject {
+        PostSubject::Approval(_) => Point::CardNotRecorded,
+        PostSubject::Turn(_) | PostSubject::Run(_) | PostSubject::Note(_) => Point::ReplyNotConfirmed,
     }
 }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::answers::{self, say};
 use super::{Bot, Sent, always};
 use crate::chat::telegram::{FileRef, Incoming, Message, Press, What};
+use crate::crash::{self, Point};
 use crate::domain::ids::{RunId, TurnId};
 use crate::domain::principal::{Principal, Trust};
 use crate::domain::record::{ApprovalRecord, ApprovalState, Outcome, RunState, SettingName, Subject};
@@ -22,6 +23,8 @@ use crate::runtime::settings;
 const STRANGERS_MAX: usize = 1000;
 /// Longest file that is taken.
 const FILE_BYTES_MAX: u64 = 16 << 20;
+/// How long it may take until an answer counts, while everybody else waits.
+const COUNT_TIME_MAX: Duration = Duration::from_secs(5);
 /// How long it may take until a file has landed.
 const RECEIVE_TIME_MAX: Duration = Duration::from_secs(60);
 /// What the owner reads first.
@@ -68,6 +71,7 @@ pub(super) async fn take(bot: &Bot, update: Incoming, seen: &mut Seen) {
     };
     match what {
         What::Message(message) => {
+            crash::point(Point::UpdateNotCommitted);
             let (chat, trust) = (message.chat, person.trust);
             message_of(bot, person, update, message).await;
             if seen.menus.insert(from, trust) != Some(trust) {
@@ -138,6 +142,7 @@ async fn message_of(bot: &Bot, person: Principal, update: i64, message: Message)
         // Acknowledged to Telegram only when it is on record.
         if bot.handle.send(Event::Said(saying)).await {
             drop(news.recv().await);
+            crash::point(Point::CommittedNotAnswered);
         }
     };
     let (typed, ()) = tokio::join!(typing, said);
@@ -213,10 +218,12 @@ async fn pressed(bot: &Bot, person: Principal, (id, chat, message): (&str, i64, 
             let named =
                 is_plan && run.and_then(|run| run.verdict).is_some_and(|verdict| verdict.may_answer_own(&person));
             let why_not = why_not(found.as_ref(), own && (!yes || named), &person);
-            if why_not.is_empty() {
-                bot.send(Event::Answered { approval, by: person, yes }).await;
-            }
-            answered(why_not.to_owned()).await;
+            let Some(found) = found.filter(|_| why_not.is_empty()) else { return answered(why_not.to_owned()).await };
+            let mut news = bot.handle.watch(&found.run);
+            bot.send(Event::Answered { approval, by: person, yes }).await;
+            answered(String::new()).await;
+            // Acknowledged to Telegram only when it counts, if that does not take long.
+            drop(tokio::time::timeout(COUNT_TIME_MAX, news.recv()).await);
         }
         Press::Always(ref approval) | Press::Learn(ref approval) => {
             let about = approval.clone();
