@@ -131,6 +131,38 @@ pub(super) enum Command {
         #[command(subcommand)]
         command: AuditCommand,
     },
+    /// Say what this program is, what serves, and since when
+    Version,
+    /// Make a backup of what Castoff remembers (owner only)
+    ///
+    /// In it: runs with their output, conversations, approvals, settings and provider keys, spending, the
+    /// audit log, all sealed, and the key file. Not in it: the master key (HOME/state/core/master.key), without
+    /// which a backup tells nothing to whoever finds it, and nothing to you: keep a copy of it in another
+    /// place. Nor what lies in plain files: config/, people's files, changes that are held or could be undone.
+    ///
+    /// A core that serves goes on serving; without one it is made by whoever may open the store. The file
+    /// appears once it is complete, with mode 0600. Exit codes: 73 the file is there already.
+    Backup {
+        /// Where to; `-` for standard output
+        file: PathBuf,
+        /// Replace the file, if there is one
+        #[arg(long)]
+        force: bool,
+    },
+    /// Put a backup in place; no core may serve
+    ///
+    /// The backup is checked first: its sums, its keys, every page, the audit log. What was spent or sent
+    /// after it was made is not in it. Exit codes: 65 it cannot be restored; 73 there is data already.
+    Restore {
+        /// The backup; `-` for standard input
+        file: PathBuf,
+        /// Restore over existing data, which is kept in HOME/state/core/before-restore-…
+        #[arg(long)]
+        force: bool,
+        /// A copy of the master key that the backup needs [default: the one of this home]
+        #[arg(long, value_name = "FILE")]
+        master_key: Option<PathBuf>,
+    },
     /// Attack the walls for real, in a container, and say what holds
     ///
     /// Exit codes: 0 all hold; 1 something does not; 69 no Docker; 130 interrupted.

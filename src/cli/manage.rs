@@ -56,12 +56,17 @@ pub(super) async fn command(home: &Path, command: Command, json: bool) -> anyhow
         }
         Command::Refuse { id } => decide_to_refuse(home, &id, manner).await,
         Command::Status { health } => status(home, health, json).await,
+        Command::Backup { file, force } => {
+            super::backup::make(home, &file, super::backup::Replace::of(force), json).await
+        }
         Command::Audit { command: AuditCommand::Verify } => verify(home, json).await,
         Command::Audit { command: AuditCommand::List { limit } } => audit(home, limit, json).await,
         Command::Policy { .. }
         | Command::Config { .. }
         | Command::Setup { .. }
         | Command::Doctor
+        | Command::Restore { .. }
+        | Command::Version
         | Command::Serve
         | Command::Prepare
         | Command::Runner { .. }

@@ -1,6 +1,7 @@
 //! The command line: arguments to requests, answers to text or JSON, outcomes to exit codes.
 
 mod args;
+mod backup;
 pub mod cases;
 mod chat;
 mod config;
@@ -16,6 +17,7 @@ mod run;
 mod serve;
 mod setup;
 mod terminal;
+mod version;
 pub mod view;
 
 use std::io::Write as _;
@@ -77,6 +79,10 @@ fn dispatch(arguments: Arguments) -> anyhow::Result<u8> {
         Command::Runner { health, build_images, child } => {
             serve::runner(&home, &config, serve::RunnerMode::of(health, build_images, child))
         }
+        Command::Version => on_one_thread(version::version(&home, arguments.json)),
+        Command::Restore { file, force, master_key } => {
+            backup::restore(&home, &file, master_key.as_deref(), backup::Replace::of(force), arguments.json)
+        }
         command @ (Command::Chat { .. }
         | Command::Budget
         | Command::Run { .. }
@@ -91,6 +97,7 @@ fn dispatch(arguments: Arguments) -> anyhow::Result<u8> {
         | Command::Approve { .. }
         | Command::Refuse { .. }
         | Command::Status { .. }
+        | Command::Backup { .. }
         | Command::Audit { .. }) => on_one_thread(manage::command(&home, command, arguments.json)),
     }
 }

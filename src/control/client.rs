@@ -100,6 +100,15 @@ impl Client {
         self.request(Method::POST, path, serde_json::to_vec(body)?).await.map(drop)
     }
 
+    /// As [`Client::post`], for a stream of bytes.
+    ///
+    /// # Errors
+    /// As [`Client::get`].
+    pub async fn bytes(mut self, path: &str) -> anyhow::Result<Pieces> {
+        let response = self.request(Method::POST, path, Vec::new()).await?;
+        Ok(Pieces { body: response.into_body(), _connection: self.sender })
+    }
+
     /// As [`Client::post`] (with a body) or [`Client::get`] (without), for a stream of lines.
     ///
     /// # Errors
@@ -109,17 +118,42 @@ impl Client {
             Some(body) => self.request(Method::POST, path, serde_json::to_vec(body)?).await?,
             None => self.request(Method::GET, path, Vec::new()).await?,
         };
-        Ok(Lines { body: response.into_body(), rest: Vec::new(), _connection: self.sender })
+        Ok(Lines { pieces: Pieces { body: response.into_body(), _connection: self.sender }, rest: Vec::new() })
+    }
+}
+
+/// A stream of bytes.
+#[derive(Debug)]
+pub struct Pieces {
+    body: Incoming,
+    // The connection ends when its sender is dropped.
+    _connection: SendRequest<Full<Bytes>>,
+}
+
+impl Pieces {
+    /// The next bytes; `None` at the end.
+    ///
+    /// # Errors
+    /// A connection that broke before the end.
+    pub async fn next(&mut self) -> anyhow::Result<Option<Bytes>> {
+        loop {
+            match self.body.frame().await {
+                None => return Ok(None),
+                Some(frame) => {
+                    if let Ok(bytes) = frame.context("the connection to Castoff broke")?.into_data() {
+                        return Ok(Some(bytes));
+                    }
+                }
+            }
+        }
     }
 }
 
 /// A stream of JSON lines.
 #[derive(Debug)]
 pub struct Lines {
-    body: Incoming,
+    pieces: Pieces,
     rest: Vec<u8>,
-    // The connection ends when its sender is dropped.
-    _connection: SendRequest<Full<Bytes>>,
 }
 
 impl Lines {
@@ -133,13 +167,9 @@ impl Lines {
                 let line: Vec<u8> = self.rest.drain(..=end).collect();
                 return Ok(Some(serde_json::from_slice(&line)?));
             }
-            match self.body.frame().await {
+            match self.pieces.next().await? {
                 None => return Ok(None),
-                Some(frame) => {
-                    if let Ok(bytes) = frame.context("the connection to Castoff broke")?.into_data() {
-                        self.rest.extend_from_slice(&bytes);
-                    }
-                }
+                Some(bytes) => self.rest.extend_from_slice(&bytes),
             }
         }
     }

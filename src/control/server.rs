@@ -18,11 +18,12 @@ use serde::Deserialize;
 use tokio::net::UnixListener;
 use tokio_util::sync::CancellationToken;
 
-use super::wire::{AuditLine, Failure, Question, Status, Verified};
-use super::{chat, policy, runs};
+use super::wire::{AuditLine, Failure, Question, Serving, Status, Verified};
+use super::{backup, chat, policy, runs};
 use crate::domain::ids::PersonId;
 use crate::domain::principal::{Principal, Trust};
 use crate::runtime::handle::Handle;
+use crate::runtime::{COMMIT, IMAGE};
 use crate::store::{Actor, Store, StoreError};
 
 /// Longest request body: a script, standard input as base64, and room.
@@ -49,6 +50,7 @@ pub async fn serve(home: &Path, handle: Handle, stop: CancellationToken) -> anyh
         .with_context(|| format!("failed to set the mode of `{}`", socket.display()))?;
     let router = Router::new()
         .route("/status", get(status))
+        .route("/version", get(version))
         .route("/approvals", get(approvals))
         .route("/approvals/{id}", post(runs::answer))
         .route("/runs", get(runs::list).post(runs::run))
@@ -73,6 +75,7 @@ pub async fn serve(home: &Path, handle: Handle, stop: CancellationToken) -> anyh
         .route("/policy/diff", post(policy::diff))
         .route("/policy/suggest", post(policy::suggest))
         .route("/rights", post(policy::rights))
+        .route("/backup", post(backup::make))
         .route("/audit", get(audit))
         .route("/audit/verify", get(verify))
         .layer(axum::extract::DefaultBodyLimit::max(BODY_BYTES_MAX))
@@ -185,6 +188,18 @@ async fn status(State(handle): State<Handle>, Caller(caller): Caller) -> Result<
         questions,
         audit_entries: entries.entries,
     }))
+}
+
+async fn version(State(handle): State<Handle>, Caller(_): Caller) -> Json<Serving> {
+    let images = handle.view().runner.map(|runner| runner.images).unwrap_or_default();
+    Json(Serving {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        commit: COMMIT.map(str::to_owned),
+        started_at_ms: handle.started().as_ms(),
+        image: std::env::var(IMAGE).ok(),
+        images: images.into_iter().map(|image| (image.name, image.id)).collect(),
+        store_form: crate::store::SCHEMA,
+    })
 }
 
 async fn open_questions(handle: &Handle, caller: &Principal) -> Result<Vec<Question>, Problem> {

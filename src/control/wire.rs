@@ -220,6 +220,23 @@ pub struct Status {
     pub audit_entries: u64,
 }
 
+/// `GET /version`: what serves.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Serving {
+    /// Castoff's version.
+    pub version: String,
+    /// The commit it was built from, where that is known.
+    pub commit: Option<String>,
+    /// When it started, in milliseconds since the epoch.
+    pub started_at_ms: u64,
+    /// The image it runs from; none on a bare host.
+    pub image: Option<String>,
+    /// The images of runs, by name, with their ids.
+    pub images: BTreeMap<String, String>,
+    /// The form of its store.
+    pub store_form: u32,
+}
+
 /// `GET /approvals`: an open question and its run.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Question {

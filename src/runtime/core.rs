@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, anyhow};
 use serde_bytes::ByteBuf;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -38,7 +38,8 @@ pub fn start(home: &Path, config: &Path, tasks: &TaskTracker, stop: &Cancellatio
     // Before it is loaded: what changes meanwhile is loaded again.
     let seen = watch::look(config);
     let policy = Arc::new(crate::config::load_policy(config, home)?);
-    let store = Arc::new(Store::open(&home.join("state/core")).context("failed to open the store")?);
+    let store = Store::open(&home.join("state/core"));
+    let store = Arc::new(store.map_err(|error| anyhow!("failed to open the store: {}", error.explained()))?);
     let (sender, events) = mpsc::channel(1024);
     let watchers = Arc::new(Watchers::default());
     let reports = Reports { events: sender.clone(), watchers: Arc::clone(&watchers), tasks: tasks.clone() };
@@ -78,6 +79,7 @@ pub fn start(home: &Path, config: &Path, tasks: &TaskTracker, stop: &Cancellatio
         models: models.clone(),
         posts,
         desk: Desk::default(),
+        started: now,
         places: Arc::new((home.to_path_buf(), config.to_path_buf())),
     };
     tasks.spawn(telegram::serve(handle.clone(), wakes, stop.clone()));

@@ -12,6 +12,7 @@ use crate::domain::ids::{CallId, PostId, RunId, TurnId};
 use crate::domain::model::Delta;
 use crate::domain::record::RunRecord;
 use crate::domain::run::Stream;
+use crate::domain::time::Timestamp;
 use crate::domain::turn::TurnRecord;
 use crate::engine::post::Posted;
 use crate::engine::{Budget, Event, ModelInUse};
@@ -95,6 +96,8 @@ pub struct Handle {
     pub(super) models: Models,
     pub(super) posts: Posts,
     pub(super) desk: Desk,
+    /// When this core started.
+    pub(super) started: Timestamp,
     /// Home and configuration.
     pub(super) places: Arc<(PathBuf, PathBuf)>,
 }
@@ -175,6 +178,11 @@ impl Handle {
     /// What is in force.
     pub fn view(&self) -> View {
         self.view.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// When this core started.
+    pub fn started(&self) -> Timestamp {
+        self.started
     }
 
     /// The store, for reading.

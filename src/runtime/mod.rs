@@ -6,6 +6,7 @@
 //!  models ── Event ──▶     │
 //! ```
 
+pub mod backup;
 pub mod child;
 pub mod clock;
 pub mod commands;
@@ -19,6 +20,12 @@ pub mod rights;
 pub mod settings;
 pub mod telegram;
 mod watch;
+
+/// The commit that this program was built from, where that was known (see `scripts/build-static`).
+pub const COMMIT: Option<&str> = option_env!("CASTOFF_COMMIT");
+
+/// Set under Compose: the image that this process runs from.
+pub const IMAGE: &str = "CASTOFF_IMAGE";
 
 /// Set under Compose: the runner is a service of its own.
 pub const RUNNER_EXTERNAL: &str = "CASTOFF_RUNNER";

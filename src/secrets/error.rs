@@ -85,13 +85,25 @@ impl SecretsError {
     /// What a person can do about it, if anything.
     pub fn hint(&self) -> Option<String> {
         match self {
-            Self::MasterKeyMissing { path } | Self::KeyFileMissing { path } => {
-                Some(format!("put `{}` back from the backup; without it the data cannot be opened", path.display()))
-            }
-            Self::WrongMasterKey { .. } => {
-                Some("restore data file, key file and master key from the same backup".to_owned())
-            }
-            Self::Damaged { path, .. } => Some(format!("put `{}` back from the backup", path.display())),
+            Self::MasterKeyMissing { path } => Some(format!(
+                "put `{}` back from where you keep a copy of it (no backup has it); without it the data cannot be opened",
+                path.display()
+            )),
+            Self::KeyFileMissing { .. } => Some(
+                "`castoff restore --force FILE` brings it back with the data of that backup; without it the data cannot \
+                 be opened"
+                    .to_owned(),
+            ),
+            Self::WrongMasterKey { .. } => Some(
+                "put the right `master.key` back from where you keep a copy of it, or `castoff restore --force FILE` a \
+                 backup of this installation"
+                    .to_owned(),
+            ),
+            Self::Damaged { path, .. } => Some(format!(
+                "`castoff restore --force FILE` brings back all but the master key, of which you keep a copy; what is \
+                 there is kept aside, `{}` too",
+                path.display()
+            )),
             Self::Newer { .. } => Some("run the newer Castoff, or restore a backup made with this one".to_owned()),
             Self::NotPrivate { path, .. } => Some(format!(
                 "chown {} '{}' && chmod 600 '{}'",

@@ -35,10 +35,19 @@ pub(super) fn read_private(path: &Path) -> Result<Option<Zeroizing<Vec<u8>>>, Se
     if metadata.len() > FILE_BYTES_MAX {
         return Err(SecretsError::Damaged { path: path.to_owned(), why: format!("it has {} bytes", metadata.len()) });
     }
+    bytes_of(file, metadata.len()).map(Some).map_err(|error| io(path, error))
+}
+
+/// The bytes of a file wherever it lies, whoever can read it; of a long one only the beginning.
+pub(super) fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, SecretsError> {
+    File::open(path).and_then(|file| bytes_of(file, FILE_BYTES_MAX)).map_err(|error| io(path, error))
+}
+
+fn bytes_of(file: File, length: u64) -> std::io::Result<Zeroizing<Vec<u8>>> {
     // Room for all of it at once, so that no half-read copy is left behind in memory.
-    let mut bytes = Zeroizing::new(Vec::with_capacity(usize::try_from(metadata.len()).unwrap_or(0) + 1));
-    file.take(FILE_BYTES_MAX).read_to_end(&mut bytes).map_err(|error| io(path, error))?;
-    Ok(Some(bytes))
+    let mut bytes = Zeroizing::new(Vec::with_capacity(usize::try_from(length).unwrap_or(0) + 1));
+    file.take(FILE_BYTES_MAX).read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 pub(super) fn exists(path: &Path) -> Result<bool, SecretsError> {

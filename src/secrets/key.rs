@@ -72,6 +72,24 @@ impl MasterKey {
     }
 }
 
+/// Puts a copy of the master key at `from` into `dir`.
+///
+/// # Errors
+/// When there is none, or it is no master key, or `dir` has one already that cannot be replaced.
+pub fn adopt_master_key(from: &Path, dir: &Path) -> Result<(), SecretsError> {
+    if !file::exists(from)? {
+        return Err(SecretsError::MasterKeyMissing { path: from.to_owned() });
+    }
+    let bytes = file::read(from)?;
+    if SecretKey::from_slice(&bytes).is_none() {
+        return Err(SecretsError::Damaged {
+            path: from.to_owned(),
+            why: format!("{} bytes instead of 32", bytes.len()),
+        });
+    }
+    file::write_private(dir, MASTER_KEY_FILE, &bytes)
+}
+
 impl fmt::Debug for MasterKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("MasterKey([redacted])")

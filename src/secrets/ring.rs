@@ -114,6 +114,15 @@ impl Keys {
         self.write().inspect_err(|_| self.entries.truncate(before))
     }
 
+    /// The key file as it is on the disk, of which nothing opens without the master key.
+    ///
+    /// # Errors
+    /// When it cannot be read, or is gone.
+    pub fn file(&self) -> Result<Zeroizing<Vec<u8>>, SecretsError> {
+        let path = self.dir.join(KEY_FILE);
+        file::read_private(&path)?.ok_or(SecretsError::KeyFileMissing { path })
+    }
+
     /// Whether this person has a key.
     pub fn knows(&self, person: &PersonId) -> bool {
         self.entry(Some(person)).is_some()

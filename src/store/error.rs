@@ -20,10 +20,12 @@ pub enum StoreError {
         why: String,
     },
     /// A second core.
-    #[error("`{path}` is in use by another Castoff")]
+    #[error("`{path}` is in use by another Castoff: {by}")]
     Locked {
         /// The directory.
         path: PathBuf,
+        /// By which, and since when, for people.
+        by: String,
     },
     /// Not our file.
     #[error("`{path}` is not a data file of Castoff")]
@@ -102,12 +104,56 @@ pub enum StoreError {
         /// Which.
         approval: ApprovalId,
     },
+    /// A backup would take the place of data.
+    #[error("there is data in `{path}` already")]
+    Occupied {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// A file that is no backup, or not a whole one.
+    #[error("this cannot be restored: {why}")]
+    BadBackup {
+        /// What is wrong with it, for people.
+        why: String,
+    },
+    /// A backup of a later Castoff.
+    #[error("this backup is of a newer Castoff (form {found}; this one knows {known})")]
+    NewerBackup {
+        /// Its form.
+        found: u32,
+        /// The newest form that this program knows.
+        known: u32,
+    },
+    /// A backup whose content a core would refuse.
+    #[error("this backup cannot be restored: {source}")]
+    Unrestorable {
+        /// Why.
+        source: Box<StoreError>,
+    },
     /// The chain cannot go on from where it stands.
     #[error(transparent)]
     Chain(#[from] Broken),
 }
 
 impl StoreError {
+    /// All that there is to say: the error, what lies below it, and what helps.
+    pub fn explained(&self) -> String {
+        let mut text = self.to_string();
+        let mut below = std::error::Error::source(self);
+        while let Some(error) = below {
+            // Some say what lies below them themselves.
+            let said = error.to_string();
+            if !text.contains(&said) {
+                text.push_str(&format!(": {said}"));
+            }
+            below = error.source();
+        }
+        if let Some(hint) = self.hint() {
+            text.push_str(&format!("\nhint: {hint}"));
+        }
+        text
+    }
+
     /// What a person can do about it, if anything.
     pub fn hint(&self) -> Option<String> {
         match self {
@@ -118,15 +164,29 @@ impl StoreError {
                 path.display()
             )),
             Self::Locked { .. } => Some("stop the other one first: one core owns the data".to_owned()),
-            Self::Foreign { path } => {
-                Some(format!("restore the backup, or move `{}` away to start with a new one", path.display()))
-            }
+            Self::Foreign { path } => Some(format!(
+                "`castoff restore --force FILE` puts a backup in its place; or move `{}` away to start anew",
+                path.display()
+            )),
             Self::Newer { .. } => Some("run the newer Castoff, or restore a backup made with this one".to_owned()),
-            Self::Torn { .. } | Self::WrongKeys { .. } => {
-                Some("restore data file, key file and master key from the same backup".to_owned())
-            }
+            Self::Torn { .. } | Self::WrongKeys { .. } => Some(
+                "`castoff restore --force FILE` puts a backup in its place, and keeps what is there aside".to_owned(),
+            ),
             Self::Tampered { .. } | Self::Chain(_) => {
                 Some("run `castoff audit verify`, and restore a backup if you did not do this yourself".to_owned())
+            }
+            Self::Occupied { .. } => Some("with `--force` it is put aside, not deleted".to_owned()),
+            Self::BadBackup { .. } => Some("take another backup; nothing was changed".to_owned()),
+            Self::NewerBackup { .. } => Some("restore it with the newer Castoff; nothing was changed".to_owned()),
+            Self::Unrestorable { source } => {
+                let hint = if matches!(**source, Self::Keys(SecretsError::WrongMasterKey { .. })) {
+                    "name the master key of the installation that it is of: `--master-key FILE`; nothing was changed"
+                } else if matches!(**source, Self::Newer { .. }) {
+                    "restore it with the newer Castoff; nothing was changed"
+                } else {
+                    "take another backup; nothing was changed"
+                };
+                Some(hint.to_owned())
             }
             Self::DiskFull => Some("free some space, then start again".to_owned()),
             Self::Keys(error) => error.hint(),

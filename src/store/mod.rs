@@ -10,6 +10,7 @@
 //! entry, to open a file that is not its own, and to overwrite what it does not understand.
 
 mod approvals;
+mod backup;
 mod entries;
 mod error;
 mod inputs;
@@ -21,6 +22,7 @@ mod opening;
 mod output;
 mod posts;
 mod rehearsal;
+mod restoring;
 mod row;
 mod runs;
 mod settings;
@@ -29,7 +31,6 @@ mod tests;
 mod turns;
 
 use std::fmt;
-use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::{PoisonError, RwLock, RwLockReadGuard};
 
@@ -44,9 +45,13 @@ use crate::domain::time::Timestamp;
 use crate::domain::turn::{Message, Post, TurnRecord};
 use crate::secrets::Keys;
 
+pub use backup::{About, BACKUP_FORM, Snapshot};
 pub use entries::{Actor, AuditBody, Audited};
 pub use error::StoreError;
+pub use restoring::{OldData, Restored, restore};
 
+/// The version of the store's form: of what its tables mean.
+pub const SCHEMA: u32 = meta::SCHEMA;
 /// Name of the data file.
 pub const DATA_FILE: &str = "castoff.redb";
 /// Most ids that [`Store::find_run`] gives: more than one is a question to the person anyway.
@@ -58,7 +63,7 @@ pub struct Store {
     database: Database,
     keys: RwLock<Keys>,
     /// Released last, when the database is closed.
-    _lock: File,
+    _lock: opening::Lock,
 }
 
 impl Store {

@@ -11,6 +11,7 @@ use redb::backends::FileBackend;
 use redb::{Database, DatabaseError, Durability, ReadTransaction, ReadableDatabase as _, WriteTransaction};
 use rustix::fs::FlockOperation;
 
+use crate::domain::time::Timestamp;
 use crate::secrets::{Keys, Presence};
 
 use super::error::{StoreError, database};
@@ -19,13 +20,15 @@ use super::{
     DATA_FILE, approvals, entries, inputs, learned, ledger, messages, meta, output, posts, runs, settings, turns,
 };
 
+/// Names the process that has the directory.
+const LOCK_NOTE: &str = "in-use";
 /// What the database may keep in memory while it is checked.
 const REHEARSAL_CACHE_BYTES: usize = 64 << 20;
 
 /// Everything that an open store holds.
 pub(super) struct Opened {
     /// Held for as long as the store is open.
-    pub(super) lock: File,
+    pub(super) lock: Lock,
     pub(super) keys: Keys,
     pub(super) database: Database,
 }
@@ -56,10 +59,25 @@ pub(super) fn write(database: &Database) -> Result<WriteTransaction, StoreError>
     Ok(tx)
 }
 
-/// The directory's lock: ours alone until the store is dropped, or the process ends in any way.
-fn lock(dir: &Path) -> Result<File, StoreError> {
-    let file = File::open(dir).map_err(|error| io(dir, error))?;
-    let metadata = file.metadata().map_err(|error| io(dir, error))?;
+/// The directory, ours alone until this is dropped, or the process ends in any way.
+#[derive(Debug)]
+pub(super) struct Lock {
+    /// Says who we are to another that comes; nothing depends on it.
+    note: PathBuf,
+    /// Released after the note is gone.
+    _directory: File,
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // One that stays is read by nobody who gets the lock.
+        drop(std::fs::remove_file(&self.note));
+    }
+}
+
+pub(super) fn lock(dir: &Path) -> Result<Lock, StoreError> {
+    let directory = File::open(dir).map_err(|error| io(dir, error))?;
+    let metadata = directory.metadata().map_err(|error| io(dir, error))?;
     let us = rustix::process::geteuid().as_raw();
     let not_private = |why: String| Err(StoreError::NotPrivate { path: dir.to_owned(), why });
     if !metadata.is_dir() {
@@ -71,19 +89,35 @@ fn lock(dir: &Path) -> Result<File, StoreError> {
     if metadata.mode() & 0o777 != 0o700 {
         return not_private(format!("its mode is {:o}, not 700", metadata.mode() & 0o777));
     }
-    match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => Ok(file),
-        Err(rustix::io::Errno::WOULDBLOCK) => Err(StoreError::Locked { path: dir.to_owned() }),
-        Err(errno) => Err(io(dir, errno.into())),
+    let note = dir.join(LOCK_NOTE);
+    match rustix::fs::flock(&directory, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => {}
+        Err(rustix::io::Errno::WOULDBLOCK) => {
+            return Err(StoreError::Locked { path: dir.to_owned(), by: holder(&note) });
+        }
+        Err(errno) => return Err(io(dir, errno.into())),
+    }
+    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    // On a full disk another one learns less; the lock holds all the same.
+    drop(std::fs::write(&note, format!("process {} on {host}", std::process::id())));
+    Ok(Lock { note, _directory: directory })
+}
+
+/// Who holds the lock, by its own note, and since when.
+fn holder(note: &Path) -> String {
+    let text = std::fs::read_to_string(note).unwrap_or_default();
+    let since = std::fs::metadata(note).ok().and_then(|found| u64::try_from(found.mtime()).ok());
+    let fits = text.len() < 200 && !text.is_empty() && !text.contains(char::is_control);
+    match since.filter(|_| fits) {
+        Some(since) => format!("{text}, since {}", Timestamp::from_ms(since.saturating_mul(1000))),
+        None => "a process that left no note of itself".to_owned(),
     }
 }
 
 fn existing(path: &Path, keys: &Keys) -> Result<Database, StoreError> {
     // Opening for writing marks the file, and a repair after a crash changes it. Both are rehearsed
     // first: a file that is refused stays as it was found.
-    let file = File::open(path).and_then(Rehearsal::of).map_err(|error| io(path, error))?;
-    let rehearsed = Database::builder().set_cache_size(REHEARSAL_CACHE_BYTES).create_with_backend(file);
-    check(path, keys, rehearsed.map_err(|error| not_opened(path, error))?)?;
+    rehearsed(path, keys, File::open(path).map_err(|error| io(path, error))?)?;
     let file = Database::open(path).map_err(|error| not_opened(path, error))?;
     // A file of an earlier version lacks the tables that came later.
     let tx = write(&file)?;
@@ -92,18 +126,22 @@ fn existing(path: &Path, keys: &Keys) -> Result<Database, StoreError> {
     Ok(file)
 }
 
-fn check(path: &Path, keys: &Keys, mut file: Database) -> Result<(), StoreError> {
-    is_ours(path, keys, &file.begin_read().map_err(database)?)?;
+/// The data in `file`, opened and checked without a change to it; `path` is for what is said of it.
+pub(super) fn rehearsed(path: &Path, keys: &Keys, file: File) -> Result<Database, StoreError> {
+    let file = Rehearsal::of(file).map_err(|error| io(path, error))?;
+    let opened = Database::builder().set_cache_size(REHEARSAL_CACHE_BYTES).create_with_backend(file);
+    let mut opened = opened.map_err(|error| not_opened(path, error))?;
+    is_ours(path, keys, &opened.begin_read().map_err(database)?)?;
     // All checksums, once: a damaged page that is met later would end the core in the middle of its work.
-    match file.check_integrity() {
-        Ok(true) => Ok(()),
+    match opened.check_integrity() {
+        Ok(true) => Ok(opened),
         Ok(false) => Err(StoreError::Torn { what: "its checksums do not match".to_owned() }),
         Err(error) => Err(not_opened(path, error)),
     }
 }
 
 /// What `open` gives; redb panics on some damaged pages where it should refuse them (4.6.0).
-fn unharmed<T>(open: impl FnOnce() -> Result<T, StoreError>) -> Result<T, StoreError> {
+pub(super) fn unharmed<T>(open: impl FnOnce() -> Result<T, StoreError>) -> Result<T, StoreError> {
     match std::panic::catch_unwind(AssertUnwindSafe(open)) {
         Ok(opened) => opened,
         Err(_) => Err(StoreError::Torn { what: "a page of it cannot be read".to_owned() }),
@@ -166,7 +204,8 @@ fn tables(tx: &WriteTransaction) -> Result<(), StoreError> {
 
 fn not_opened(path: &Path, error: DatabaseError) -> StoreError {
     if matches!(error, DatabaseError::DatabaseAlreadyOpen | DatabaseError::LockProtocolMismatch) {
-        return StoreError::Locked { path: path.to_owned() };
+        let by = "a program that is no Castoff, or an older one".to_owned();
+        return StoreError::Locked { path: path.to_owned(), by };
     }
     if matches!(error, DatabaseError::RepairAborted) {
         return StoreError::Torn { what: error.to_string() };
@@ -182,7 +221,7 @@ fn is_no_database(error: &DatabaseError) -> bool {
     matches!(error, DatabaseError::Storage(redb::StorageError::Io(error)) if error.kind() == ErrorKind::InvalidData)
 }
 
-fn io(path: &Path, source: std::io::Error) -> StoreError {
+pub(super) fn io(path: &Path, source: std::io::Error) -> StoreError {
     if source.kind() == ErrorKind::StorageFull {
         return StoreError::DiskFull;
     }

@@ -1,6 +1,8 @@
 //! Claims about what is kept, from outside: promises 14 and 16, and section 8 of the design.
 #![cfg(test)]
 
+mod backup;
+
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
@@ -215,8 +217,17 @@ fn no_word_and_no_name_can_be_read_in_any_file() {
 fn a_second_core_is_refused_until_the_first_is_gone() {
     let dir = private_dir();
     let store = Store::open(dir.path()).unwrap();
-    assert!(matches!(refused(dir.path()), StoreError::Locked { .. }));
+    let StoreError::Locked { by, .. } = refused(dir.path()) else { panic!("another refusal") };
+    let us = format!("process {} on ", std::process::id());
+    assert!(by.starts_with(&us) && by.contains(", since 20"), "it does not name the first: {by}");
+    // A note that cannot be read changes nothing.
+    std::fs::write(dir.path().join("in-use"), "\u{1b}[2J").unwrap();
+    let StoreError::Locked { by, .. } = refused(dir.path()) else { panic!("another refusal") };
+    assert!(!by.contains(char::is_control), "{by:?}");
     drop(store);
+    assert!(!dir.path().join("in-use").exists());
+    // What a crash left is not in the way.
+    std::fs::write(dir.path().join("in-use"), "process 1 on elsewhere").unwrap();
     Store::open(dir.path()).unwrap();
 }
 
