@@ -137,6 +137,7 @@ fn record(castoff: &Castoff, number: u32, state: RunState) -> RunRecord {
         suggestion: None,
         policy: Digest::of(b"policy"),
         always: Vec::new(),
+        approvers: Vec::new(),
     };
     let end = (state != RunState::Running).then(|| Box::new(end(castoff, number, at)));
     RunRecord {
@@ -149,6 +150,7 @@ fn record(castoff: &Castoff, number: u32, state: RunState) -> RunRecord {
         workdir: None,
         review: None,
         yes: false,
+        chat: None,
         verdict: Some(verdict),
         digest: Some(plan.digest()),
         plan: Some(Box::new(plan)),

@@ -207,7 +207,7 @@ async fn a_run_has_what_the_plan_says_and_everyday_programs_work() {
                 output += &format!("{exit:?}\n");
                 break;
             }
-            FromInit::Ready(_) | FromInit::Started | FromInit::Probed(_) => {}
+            FromInit::Ready(_) | FromInit::Started | FromInit::Probed(_) | FromInit::LeftOut(_) => {}
         }
     }
     println!("{output}{enforced:#?}");

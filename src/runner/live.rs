@@ -72,7 +72,7 @@ pub(super) async fn live(
     };
     let (ending, mut usage) = match outcome {
         Outcome::Exit(exit) => told(&exit),
-        other => {
+        other @ (Outcome::Unsent(_) | Outcome::Gone | Outcome::Broken | Outcome::Late) => {
             // The engine takes a container for dead once its output is read, or nobody is attached any more.
             drop(frames);
             driver.input = Box::pin(tokio::io::sink());

@@ -7,7 +7,7 @@
 //! with this home. What is left when a test fails, panics or is killed is removed by a janitor, a
 //! shell that waits for the end of its standard input. `CASTOFF_TEST_KEEP=1` keeps the directory.
 
-mod directory;
+pub(crate) mod directory;
 pub(crate) mod engine;
 mod live;
 pub(crate) mod processes;

@@ -4,6 +4,7 @@
 //! Needs root, Docker, `CASTOFF_BIN_DIR` (the static programs), and the images of runs, which `make test` builds. What
 //! fills disks fills file systems of the test's own, in memory.
 #![cfg(test)]
+#![expect(clippy::wildcard_enum_match_arm, reason = "a test names the messages that it waits for")]
 
 #[path = "../common/mod.rs"]
 #[expect(dead_code, reason = "what other tests use")]
@@ -22,3 +23,5 @@ mod processes;
 mod replaced;
 mod sum;
 mod time;
+
+use common::directory;
