@@ -77,7 +77,9 @@ pub fn explain(
         writeln!(out)?;
     } else {
         write_text(judged.script().as_str(), judged.decision(), out)?;
-        write_mounts(&policy, &principal, out)?;
+        if judged.decision().verdict != Verdict::Deny {
+            write_mounts(&policy, &principal, out)?;
+        }
     }
     Ok(0)
 }
