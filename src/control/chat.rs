@@ -12,6 +12,7 @@ use crate::domain::model::{ModelName, ModelRequest};
 use crate::domain::principal::Trust;
 use crate::domain::turn::{Channel, Message};
 use crate::engine::{BudgetView, Event, Saying};
+use crate::model::Provider;
 use crate::runtime::clock;
 use crate::runtime::handle::Handle;
 use crate::runtime::settings::{self, Wish};
@@ -101,8 +102,9 @@ pub(super) async fn set(
     if let Err(error) = handle.models().reload() {
         return Err(Problem::new(78, format!("{error:#}")));
     }
-    let book = async |trial: &ModelRequest| settings::book(&handle, caller.clone(), trial).await;
-    let tried = settings::try_out(handle.models(), Wish::from(request), book).await;
+    let call =
+        async |provider: &Provider, trial: ModelRequest| settings::call(&handle, caller.clone(), provider, trial).await;
+    let tried = settings::try_out(handle.models(), Wish::from(request), call).await;
     let tried = tried.map_err(|why| Problem::new(65, why))?;
     settings::keep(&handle, caller, tried.settings).await.map_err(|why| Problem::new(69, why))?;
     Ok(Json(tried.said))

@@ -147,7 +147,8 @@ pub enum Event {
         /// Why.
         failure: ModelFailure,
     },
-    /// The owner wants a model called once to try it, for a setting.
+    /// The owner wants a model called once to try it, for a setting. What came of it is said like of other
+    /// calls.
     TrialAsked {
         /// Who.
         by: Principal,
@@ -238,7 +239,7 @@ pub enum Effect {
         /// What was reported of it, if that is why.
         reported: Option<Posted>,
     },
-    /// Whether a call that tries a model may be made; it is booked then.
+    /// Whether a call that tries a model may be made; it is reserved then.
     Tried {
         /// The call.
         call: CallId,

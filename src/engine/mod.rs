@@ -66,7 +66,7 @@ pub use event::{Ask, Effect, Event, FreshIds, ModelInUse};
 pub use permit::{Launch, Permit};
 pub use recover::Past;
 pub use serve::Called;
-pub use settings::trial;
+pub use settings::{trial, tried};
 pub use turn::Saying;
 
 use memory::Conversation;

@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use serde_json::json;
 
-use super::budget::{Alert, Budget, Need, NoMoney, Reserved};
+use super::budget::{Budget, Need, NoMoney, Settled};
 use super::turn::note;
 use super::{CONTEXT_TOKENS_DEFAULT, Effect, Engine, ModelInUse, Step, context};
-use crate::domain::model::{ModelName, ModelRequest};
+use crate::domain::ids::CallId;
+use crate::domain::model::{ModelFailure, ModelName, ModelReply, ModelRequest};
 use crate::domain::money::Money;
 use crate::domain::principal::{Principal, Trust};
 use crate::domain::record::{AuditEntry, Record, SettingName};
@@ -46,9 +47,9 @@ impl Engine {
 
     pub(super) fn trial_asked(&mut self, by: &Principal, request: &ModelRequest, step: &mut Step) {
         let may = match trial(&mut self.budget, by, request, step.now) {
-            Ok((records, alerts)) => {
+            Ok(records) => {
                 step.records.extend(records);
-                self.alert(&alerts, &request.turn, step);
+                self.in_flight.insert(request.call.clone(), request.turn.clone());
                 Ok(())
             }
             Err(error) => Err(error.to_string()),
@@ -66,17 +67,16 @@ impl Engine {
     }
 }
 
-/// Books a call that tries a model, at the worst it can cost: nobody waits for what the provider counts.
-/// Returns what is to be put on record before the call, and which caps are near by it.
+/// Reserves a call that tries a model. Returns what is to be put on record before the call.
 ///
 /// # Errors
-/// No price is known, or a cap forbids it; nothing is booked then.
+/// No price is known, or a cap forbids it; nothing is reserved then.
 pub fn trial(
     budget: &mut Budget,
     by: &Principal,
     request: &ModelRequest,
     now: Timestamp,
-) -> Result<(Vec<Record>, Vec<Alert>), NoMoney> {
+) -> Result<Vec<Record>, NoMoney> {
     let need = Need {
         call: request.call.clone(),
         turn: &request.turn,
@@ -86,19 +86,29 @@ pub fn trial(
         prompt_tokens_max: context::tokens_max(request),
         output_tokens_wanted: request.output_tokens_max,
     };
-    let Reserved { entry, .. } = budget.reserve(need, now)?;
-    let settled = budget.settle(&request.call, None, true);
-    let (entry, alerts) = settled.map_or((entry, Vec::new()), |settled| (settled.entry, settled.alerts));
+    let entry = budget.reserve(need, now)?.entry;
     let detail = json!({
-        "call": request.call.as_str(), "model": request.model.to_string(), "booked_micros": entry.reserved.as_micros(),
+        "call": request.call.as_str(), "model": request.model.to_string(), "reserved_micros": entry.reserved.as_micros(),
     });
-    let audit = AuditEntry {
-        at: now,
-        person: Some(by.person.clone()),
-        trust: Some(by.trust),
-        what: "model.tried",
-        run: None,
-        detail,
+    Ok(vec![Record::Audit(audit_of(by, "model.tried", detail, now)), Record::Ledger(Box::new(entry))])
+}
+
+/// Books what a call that tried a model cost, where no core does. Returns what is to be put on record.
+pub fn tried(
+    budget: &mut Budget,
+    by: &Principal,
+    (call, outcome): (&CallId, &Result<ModelReply, ModelFailure>),
+    now: Timestamp,
+) -> Vec<Record> {
+    let (usage, may_cost) = match outcome {
+        Ok(reply) => (Some(&reply.usage), true),
+        Err(failure) => (failure.usage.as_ref(), failure.may_cost),
     };
-    Ok((vec![Record::Audit(audit), Record::Ledger(Box::new(entry))], alerts))
+    let Some(Settled { entry, .. }) = budget.settle(call, usage, may_cost) else { return Vec::new() };
+    let detail = json!({ "call": call.as_str(), "paid_micros": entry.settled.map(Money::as_micros) });
+    vec![Record::Audit(audit_of(by, "model.settled", detail, now)), Record::Ledger(Box::new(entry))]
+}
+
+fn audit_of(by: &Principal, what: &'static str, detail: serde_json::Value, at: Timestamp) -> AuditEntry {
+    AuditEntry { at, person: Some(by.person.clone()), trust: Some(by.trust), what, run: None, detail }
 }

@@ -8,6 +8,7 @@ use crate::domain::principal::{Principal, Trust};
 use crate::domain::record::{RunRecord, RunState};
 use crate::domain::script::Script;
 use crate::engine::{Ask, BudgetView, Cap, Event, FreshIds};
+use crate::model::Provider;
 use crate::policy::{Parsed, ParsedTask};
 use crate::runtime::clock;
 use crate::runtime::handle::{Handle, News};
@@ -321,8 +322,9 @@ async fn model(handle: &Handle, caller: &Principal, name: &str) -> Result<Answer
         return Err("only the owner takes another model".to_owned());
     }
     let wish = Wish { model: Some(name.to_owned()), ..Wish::default() };
-    let book = async |trial: &ModelRequest| settings::book(handle, caller.clone(), trial).await;
-    let tried = settings::try_out(handle.models(), wish, book).await?;
+    let call =
+        async |provider: &Provider, trial: ModelRequest| settings::call(handle, caller.clone(), provider, trial).await;
+    let tried = settings::try_out(handle.models(), wish, call).await?;
     settings::keep(handle, caller.clone(), tried.settings).await?;
     Ok(Answer::Text(tried.said.join("\n")))
 }

@@ -8,10 +8,11 @@ use tokio_util::sync::CancellationToken;
 
 use crate::domain::address::Reach;
 use crate::domain::ids::CallId;
-use crate::domain::model::{ModelName, ModelRequest};
+use crate::domain::model::{ModelFailure, ModelName, ModelReply, ModelRequest};
 use crate::domain::principal::Principal;
 use crate::domain::record::SettingName;
 use crate::engine::Event;
+use crate::model::Provider;
 use crate::runtime::handle::{Handle, News};
 use crate::runtime::models::Models;
 use crate::runtime::telegram;
@@ -50,14 +51,13 @@ impl Tried {
     }
 }
 
-/// Tries a wish with those whom it is about. `book` books a call that may cost, before it is made, or says
-/// why it may not be.
+/// Tries a wish with those whom it is about. `call` makes a call that may cost, and books it.
 ///
 /// # Errors
 /// Why it is not kept, and what helps, for people; nothing was changed then.
-pub async fn try_out<B>(models: &Models, wish: Wish, book: B) -> Result<Tried, String>
+pub async fn try_out<B>(models: &Models, wish: Wish, call: B) -> Result<Tried, String>
 where
-    B: AsyncFnOnce(&ModelRequest) -> Result<(), String>,
+    B: AsyncFnOnce(&Provider, ModelRequest) -> Result<(), String>,
 {
     let Wish { model, api_key, telegram_token, owner_telegram_id, daily_budget } = wish;
     let mut tried = Tried::default();
@@ -65,7 +65,7 @@ where
         let said = "no model is set now; everything but thinking works".to_owned();
         tried.keep(SettingName::Model, None, said);
     } else if model.is_some() || api_key.is_some() {
-        try_model(models, (model.as_deref(), api_key), book, &mut tried).await?;
+        try_model(models, (model.as_deref(), api_key), call, &mut tried).await?;
     }
     if let Some(token) = telegram_token {
         if token.expose_secret().is_empty() {
@@ -127,29 +127,45 @@ fn provider_of(models: &Models, chosen: Option<&str>) -> Result<String, String> 
     })
 }
 
-/// Books a call that tries a model with the core: on record before this returns.
+/// Makes a call that tries a model, reserved and booked by the core as all are.
 ///
 /// # Errors
-/// Why it may not be made, for people.
-pub async fn book(handle: &Handle, by: Principal, request: &ModelRequest) -> Result<(), String> {
-    let mut news = handle.watch_call(&request.call);
+/// Why it may not be made, or did not succeed, for people.
+pub async fn call(handle: &Handle, by: Principal, provider: &Provider, request: ModelRequest) -> Result<(), String> {
+    let call = request.call.clone();
+    let mut news = handle.watch_call(&call);
     handle.send(Event::TrialAsked { by, request: Box::new(request.clone()) }).await;
-    while let Some(news) = news.recv().await {
-        if let News::Tried(may) = news {
-            return may;
+    let may = async {
+        while let Some(news) = news.recv().await {
+            if let News::Tried(may) = news {
+                return may;
+            }
         }
-    }
-    Err("Castoff is shutting down".to_owned())
+        Err("Castoff is shutting down".to_owned())
+    };
+    may.await?;
+    let (outcome, why) = match answer(provider, &request).await {
+        Ok(reply) => (Event::ModelReplied { call, reply: Box::new(reply), calls: Vec::new() }, None),
+        Err(failure) => (Event::ModelFailed { call, failure: failure.clone() }, Some(failure.why)),
+    };
+    handle.send(outcome).await;
+    why.map_or(Ok(()), Err)
+}
+
+/// What a model says to a call that nobody watches.
+pub async fn answer(provider: &Provider, request: &ModelRequest) -> Result<ModelReply, ModelFailure> {
+    let (deltas, _unread) = unbounded_channel();
+    provider.call(request, deltas, CancellationToken::new()).await
 }
 
 async fn try_model<B>(
     models: &Models,
     (name, api_key): (Option<&str>, Option<SecretString>),
-    book: B,
+    call: B,
     tried: &mut Tried,
 ) -> Result<(), String>
 where
-    B: AsyncFnOnce(&ModelRequest) -> Result<(), String>,
+    B: AsyncFnOnce(&Provider, ModelRequest) -> Result<(), String>,
 {
     let name = match name {
         Some(text) => ModelName::try_from(text.to_owned()).map_err(|error| error.to_string())?,
@@ -162,9 +178,7 @@ where
     let mut id = [0; 11];
     getrandom::fill(&mut id).map_err(|error| format!("the kernel has no random bytes: {error}"))?;
     if let Some(trial) = provider.check(&name, CallId::from_random(id)).await.map_err(|failure| failure.why)? {
-        book(&trial).await?;
-        let (deltas, _unread) = unbounded_channel();
-        provider.call(&trial, deltas, CancellationToken::new()).await.map_err(|failure| failure.why)?;
+        call(&provider, trial).await?;
     }
     tried.keep(SettingName::Model, Some(name.to_string()), format!("{name} answers"));
     if let Some(key) = api_key {

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::common::eventually;
+use crate::place::botapi::Shown;
 use crate::place::{OWNER, PARTNER, Place, exec, reply};
 
 const STRANGER: i64 = 6_666;
@@ -113,25 +114,25 @@ fn whom_a_rule_names_answers_for_themselves_and_nobody_else_does() {
     eventually("the rules are in force", || {
         place.castoff.castoff(&["policy", "show"]).stdout.contains("ben may answer for themselves").then_some(())
     });
-    let asking = |person: i64| {
-        place.api.chat(person).iter().rev().find_map(|one| {
+    let asking = |shown: &[Shown]| {
+        shown.iter().rev().find_map(|one| {
             let pressed = one.keyboard.iter().flatten().find(|(text, _)| text == "Allow once")?;
             Some((one.id, pressed.1.clone(), one.keyboard.iter().flatten().count()))
         })
     };
     // Shown to both, without what only the owner may do.
     place.api.say(PARTNER, "/run echo mine");
-    let (message, yes, buttons) = place.api.until("his card", PARTNER, |_| asking(PARTNER));
+    let (message, yes, buttons) = place.api.until("his card", PARTNER, asking);
     assert_eq!(buttons, 2, "{}", place.api.screen(PARTNER));
-    place.api.until("her card", OWNER, |_| asking(OWNER));
+    place.api.until("her card", OWNER, asking);
     place.api.press_data(PARTNER, (PARTNER, message), &yes);
     place.sees(PARTNER, &["Allowed once by Ben", "mine"]);
     place.sees(OWNER, &["Allowed once by Ben"]);
 
     // Where another rule asks too, it is the owner's question.
     place.api.say(PARTNER, "/run echo mine | cat");
-    let (below, yes, _) = place.api.until("her card", OWNER, |_| asking(OWNER));
-    assert!(asking(PARTNER).is_none(), "{}", place.api.screen(PARTNER));
+    let (below, yes, _) = place.api.until("her card", OWNER, asking);
+    assert!(asking(&place.api.chat(PARTNER)).is_none(), "{}", place.api.screen(PARTNER));
     place.api.press_data(PARTNER, (PARTNER, message), &yes);
     place.all_taken();
     assert!(is_open(&place), "he answered it");

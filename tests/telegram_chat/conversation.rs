@@ -66,7 +66,7 @@ fn commands_work_without_the_model() {
     place.sees(OWNER, &["nmap", "refused"]);
     for (command, text) in [
         ("/runs", "echo from the chat"),
-        ("/budget", "nothing was spent"),
+        ("/budget", "today: $0.00"),
         ("/status", "runner: ready"),
         ("/model", "mock/model-x"),
         ("/approvals", "no open questions"),
