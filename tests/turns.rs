@@ -15,9 +15,10 @@ use castoff::domain::money::LedgerEntry;
 use castoff::domain::plan::Image;
 use castoff::domain::principal::Principal;
 use castoff::domain::record::{Record, RunRecord, RunState};
-use castoff::domain::run::{Ending, RunEnd, Stream, Usage};
+use castoff::domain::run::{Ending, RunEnd, StopCause, Stream, Usage};
 use castoff::domain::time::Timestamp;
-use castoff::domain::turn::{Body, Channel, Message, TurnOutcome, TurnRecord, TurnState};
+use castoff::domain::turn::{Body, Channel, Message, Post, PostState, TurnOutcome, TurnRecord, TurnState};
+use castoff::engine::post::Posted;
 use castoff::engine::{Called, Effect, Engine, Event, ModelInUse, Past, Saying};
 use castoff::policy::{ParsedTask, Policy};
 use castoff::protocol::runner::{FromRunner, IMAGES, Readiness, ToRunner};
@@ -53,6 +54,7 @@ struct World {
     runs: Vec<RunRecord>,
     messages: Vec<Message>,
     ledger: Vec<LedgerEntry>,
+    posts: Vec<Post>,
     model: Option<ModelInUse>,
 }
 
@@ -69,6 +71,7 @@ impl World {
             runs: Vec::new(),
             messages: Vec::new(),
             ledger: Vec::new(),
+            posts: Vec::new(),
             model: Some(ModelInUse { name, context_tokens }),
         };
         world.step(Event::ModelChosen(world.model.clone()));
@@ -97,6 +100,7 @@ impl World {
                 Record::Turn(turn) => replace(&mut self.turns, *turn, |one| one.turn.to_string()),
                 Record::Run(run) => replace(&mut self.runs, *run, |one| one.run.to_string()),
                 Record::Ledger(entry) => replace(&mut self.ledger, *entry, |one| one.call.to_string()),
+                Record::Post(post) => replace(&mut self.posts, *post, |one| one.post.to_string()),
                 Record::Message(message) => self.messages.push(message),
                 _ => {}
             }
@@ -130,7 +134,7 @@ impl World {
             approvals: Vec::new(),
             turns: self.turns.iter().filter(|turn| !matches!(turn.state, TurnState::Done { .. })).cloned().collect(),
             conversations: people.into_iter().map(|person| (person.clone(), of(&person))).collect(),
-            posts: Vec::new(),
+            posts: self.posts.clone(),
             ledger: self.ledger.clone(),
             input: &|_| None,
             read: &read,
@@ -147,6 +151,7 @@ impl World {
                 Record::Turn(turn) => replace(&mut self.turns, *turn, |one| one.turn.to_string()),
                 Record::Run(run) => replace(&mut self.runs, *run, |one| one.run.to_string()),
                 Record::Ledger(entry) => replace(&mut self.ledger, *entry, |one| one.call.to_string()),
+                Record::Post(post) => replace(&mut self.posts, *post, |one| one.post.to_string()),
                 Record::Message(message) => self.messages.push(message),
                 _ => {}
             }
@@ -523,4 +528,69 @@ fn who_is_no_longer_on_the_list_costs_nothing_more() {
     let last = world.turns.last().unwrap().turn.clone();
     let TurnOutcome::Failed { why } = world.outcome(&last) else { panic!("it ended otherwise") };
     assert!(why.contains("not on the list"), "{why}");
+}
+
+#[test]
+fn a_reply_that_replaced_its_draft_on_the_way_may_repeat_after_a_crash() {
+    let mut world = World::new(FREE, 8_192);
+    world.step(Event::TelegramChosen { on: true, owner: Some(7) });
+    let turn = TurnId::derived("test", "telegram");
+    let channel = Channel::Telegram { chat: 7, message: 1 };
+    let saying = Saying { turn, caller: world.person("owner"), channel, text: "hello".to_owned() };
+    let effects = world.step(Event::Said(saying));
+    let call = called(&effects).call.clone();
+    let id = world.posts[0].post.clone();
+    world.step(Event::Posted { post: id.clone(), what: Posted::Taken });
+    // Whoever shows it may send the reply already; nobody said what became of it.
+    world.reply(&call, "hi", Vec::new());
+    assert!(world.posts[0].state == PostState::Waiting && world.posts[0].may_repeat, "{:?}", world.posts[0]);
+    world.crash();
+    assert!(world.posts[0].may_repeat);
+
+    // Shown, it does not.
+    world.step(Event::Posted { post: id.clone(), what: Posted::Taken });
+    world.step(Event::Posted { post: id, what: Posted::Shown(5) });
+    assert!(world.posts[0].state == PostState::Shown && !world.posts[0].may_repeat, "{:?}", world.posts[0]);
+}
+
+#[test]
+fn while_castoff_stops_nothing_begins_and_what_is_cut_goes_on_after_the_start() {
+    let mut world = World::new(PRICED, 200_000);
+    let (turn, effects) = world.say("owner", "do it");
+    let call = called(&effects).call.clone();
+    let effects = world.reply(&call, "", vec![exec("1", "echo hi"), exec("2", "echo ho")]);
+    world.step(Event::StopBegun { time: std::time::Duration::from_secs(15) });
+    // Somebody else's words wait for the next start.
+    let (later, begun) = world.say("bob", "hello");
+    assert!(!calls_model(&begun));
+    let run = surveyed(&effects).unwrap();
+    let event = FromRunner::Surveyed { run: run.clone(), covers: Vec::new(), unusable: Vec::new() };
+    let effects = world.step(Event::Runner(event));
+    assert!(effects.iter().any(|effect| matches!(effect, Effect::Run { .. })), "a turn goes on: {effects:?}");
+    let effects = world.step(Event::Cut);
+    let stops = |effect: &Effect| matches!(effect, Effect::Tell(ToRunner::Stop { cause: StopCause::Shutdown, .. }));
+    assert!(effects.iter().any(stops), "{effects:?}");
+    let end = RunEnd {
+        ending: Ending::Stopped { cause: StopCause::Shutdown },
+        started: world.now,
+        ended: world.now,
+        enforced: None,
+        usage: Usage::default(),
+        changes: Vec::new(),
+    };
+    let effects = world.step(Event::Runner(FromRunner::Ended { run, end: Box::new(end) }));
+    assert!(!calls_model(&effects) && surveyed(&effects).is_none(), "{effects:?}");
+    assert_eq!((world.engine.under_way(), world.engine.runs_under_way()), (1, 0));
+    assert!(world.ledger.iter().all(|entry| entry.settled.is_some()), "nothing is reserved for what is not called");
+
+    let effects = world.crash();
+    let calls: Vec<&ModelRequest> = effects
+        .iter()
+        .filter_map(|effect| if let Effect::CallModel(call) = effect { Some(&**call) } else { None })
+        .collect();
+    assert_eq!(calls.len(), 2, "both people's turns go on: {effects:?}");
+    let own = calls.iter().find(|call| call.turn == turn).unwrap();
+    assert!(calls.iter().any(|call| call.turn == later));
+    let told = results(own);
+    assert!(told[0].0.contains("Castoff was shut down") && told[1].0.contains("being stopped"), "{told:?}");
 }

@@ -43,6 +43,10 @@ pub(super) enum Command {
         /// A directory that commands may work in
         #[arg(long, value_name = "DIR")]
         workspace: Option<PathBuf>,
+        /// For a host without Compose: print a systemd unit, or install it as root
+        #[arg(long, value_name = "WHAT", num_args = 0..=1, default_missing_value = "print",
+              conflicts_with_all = ["workspace", "SettingsFlags"])]
+        systemd: Option<SystemdChoice>,
     },
     /// Set the model and its key, each tried with the provider before it is kept; or show them
     Config {
@@ -180,18 +184,30 @@ pub(super) enum Command {
     #[command(hide = true)]
     Runner {
         /// Exit 0 once every image is built and runs can start
-        #[arg(long)]
+        #[arg(long, group = "mode")]
         health: bool,
-        /// Build the images and end
-        #[arg(long)]
+        /// Build the images that are missing, and end
+        #[arg(long, group = "mode")]
         build_images: bool,
+        /// Build all images anew, with the packages of today, and end
+        #[arg(long, group = "mode")]
+        renew_images: bool,
         /// End when standard input ends
-        #[arg(long)]
+        #[arg(long, group = "mode")]
         child: bool,
     },
     /// Keep one workspace
     #[command(hide = true)]
     Keeper,
+}
+
+/// What becomes of the systemd unit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum SystemdChoice {
+    /// On standard output
+    Print,
+    /// In /etc/systemd/system
+    Install,
 }
 
 #[derive(Debug, clap::Args)]

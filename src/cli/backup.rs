@@ -58,7 +58,7 @@ pub(super) async fn make(home: &Path, target: &Path, replace: Replace, json: boo
     }
     let bytes = out.bytes;
     let Some(file) = out.keep()? else { return Ok(0) };
-    let key = home.join("state/core").join(crate::secrets::MASTER_KEY_FILE);
+    let key = home.join("state/core").join(crate::store::MASTER_KEY_FILE);
     print(&if json {
         json!({ "file": file, "bytes": bytes, "master_key": key }).to_string()
     } else {

@@ -11,12 +11,10 @@ use secrecy::{ExposeSecret as _, SecretString};
 use super::outcome::{BAD_INPUT, UNAVAILABLE};
 use crate::control::client::{Client, Refused};
 use crate::control::wire::{ModelStatus, SettingsRequest};
-use crate::domain::model::ModelRequest;
 use crate::domain::principal::Trust;
 use crate::domain::record::{AuditEntry, Record};
 use crate::domain::time::Timestamp;
 use crate::engine::{Budget, trial, tried};
-use crate::model::Provider;
 use crate::policy::Policy;
 use crate::runtime::models::Models;
 use crate::runtime::settings::{self, Wish};
@@ -124,7 +122,7 @@ async fn offline(home: &Path, config: &Path, wish: Wish) -> anyhow::Result<Vec<S
     let store = Arc::new(store);
     let models = Models::alone(config, Arc::clone(&store))?;
     let now = clock::now();
-    let call = async |provider: &Provider, request: ModelRequest| {
+    let tried = settings::try_out(&models, wish, async |provider, request| {
         let mut budget = budget(&policy, &store, now).map_err(|error| error.to_string())?;
         let records = trial(&mut budget, &owner, &request, now).map_err(|error| error.to_string())?;
         store.commit(&records).map_err(|error| error.to_string())?;
@@ -132,8 +130,8 @@ async fn offline(home: &Path, config: &Path, wish: Wish) -> anyhow::Result<Vec<S
         let records = tried(&mut budget, &owner, (&request.call, &outcome), now);
         store.commit(&records).map_err(|error| error.to_string())?;
         outcome.map(drop).map_err(|failure| failure.why)
-    };
-    let tried = settings::try_out(&models, wish, call).await.map_err(|why| Refused { code: BAD_INPUT, why })?;
+    });
+    let tried = tried.await.map_err(|why| Refused { code: BAD_INPUT, why })?;
     let mut records = Vec::new();
     for (name, value) in tried.settings {
         let detail = serde_json::json!({ "name": name.key(), "removed": value.is_none() });

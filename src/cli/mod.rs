@@ -16,6 +16,7 @@ mod rules;
 mod run;
 mod serve;
 mod setup;
+mod systemd;
 mod terminal;
 mod version;
 pub mod view;
@@ -71,13 +72,20 @@ fn dispatch(arguments: Arguments) -> anyhow::Result<u8> {
         }
         Command::Doctor => on_one_thread(doctor::doctor(&home, &config, arguments.json)),
         Command::Config { settings } => on_one_thread(config::config(&home, &config, settings.into(), arguments.json)),
-        Command::Setup { settings, workspace } => {
+        Command::Setup { systemd: Some(choice), .. } => systemd::systemd(&home, &config, choice),
+        Command::Setup { settings, workspace, systemd: None } => {
             let given = setup::Given { change: settings.into(), workspace };
             on_one_thread(setup::setup(&home, &config, given))
         }
         Command::Serve => serve::serve(&home, &config),
-        Command::Runner { health, build_images, child } => {
-            serve::runner(&home, &config, serve::RunnerMode::of(health, build_images, child))
+        Command::Runner { health, build_images, renew_images, child } => {
+            let mode = match () {
+                () if health => serve::RunnerMode::Health,
+                () if build_images || renew_images => serve::RunnerMode::BuildImages { anew: renew_images },
+                () if child => serve::RunnerMode::Child,
+                () => serve::RunnerMode::Serve,
+            };
+            serve::runner(&home, &config, mode)
         }
         Command::Version => on_one_thread(version::version(&home, arguments.json)),
         Command::Restore { file, force, master_key } => {

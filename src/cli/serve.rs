@@ -2,6 +2,7 @@
 
 use std::io::{IsTerminal as _, Write as _};
 use std::path::Path;
+use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -9,8 +10,11 @@ use tokio_util::task::TaskTracker;
 
 use crate::config::Installation;
 use crate::runner::{self, RunnerPlaces};
-use crate::runtime::{child, clock, core, prepare};
+use crate::runtime::{child, clock, core, prepare, stopping};
 use crate::{control, keeper};
+
+/// How long the end of the core's connection may take to be noticed after the core's own.
+const LINK_END_TIME: Duration = Duration::from_millis(100);
 
 /// What `castoff runner` does.
 #[derive(Debug, Clone, Copy)]
@@ -18,18 +22,10 @@ pub(super) enum RunnerMode {
     Serve,
     Child,
     Health,
-    BuildImages,
-}
-
-impl RunnerMode {
-    pub(super) fn of(health: bool, build_images: bool, child: bool) -> Self {
-        match (health, build_images, child) {
-            (true, _, _) => Self::Health,
-            (_, true, _) => Self::BuildImages,
-            (_, _, true) => Self::Child,
-            (false, false, false) => Self::Serve,
-        }
-    }
+    /// Those that are missing, or all.
+    BuildImages {
+        anew: bool,
+    },
 }
 
 /// Serves one workspace over standard input and output.
@@ -66,25 +62,39 @@ fn start_logging() {
     }
 }
 
-/// Runs `work` until it ends or a signal asks to stop.
-fn until_stopped<W>(work: impl FnOnce(CancellationToken) -> W) -> anyhow::Result<u8>
+/// What signals ask for.
+#[derive(Debug, Clone, Default)]
+struct Signals {
+    /// To stop in good order.
+    stop: CancellationToken,
+    /// To stop at once: the second signal.
+    now: CancellationToken,
+}
+
+/// Runs `work` to its end, and tells it what signals ask for.
+fn with_signals<W>(work: impl FnOnce(Signals) -> W) -> anyhow::Result<u8>
 where
     W: Future<Output = anyhow::Result<()>>,
 {
     start_logging();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     runtime.block_on(async {
-        let stop = CancellationToken::new();
+        let signals = Signals::default();
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
-        let work = work(stop.clone());
+        let work = work(signals.clone());
         tokio::pin!(work);
-        let ended = tokio::select! {
-            ended = &mut work => ended,
-            _ = terminate.recv() => { stop.cancel(); work.await }
-            _ = interrupt.recv() => { stop.cancel(); work.await }
-        };
-        ended.map(|()| 0)
+        loop {
+            tokio::select! {
+                ended = &mut work => return ended.map(|()| 0),
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+            if signals.stop.is_cancelled() {
+                signals.now.cancel();
+            }
+            signals.stop.cancel();
+        }
     })
 }
 
@@ -94,20 +104,33 @@ pub(super) fn serve(home: &Path, config: &Path) -> anyhow::Result<u8> {
     if !external {
         prepare(home, config)?;
     }
-    until_stopped(|stop| async move {
+    with_signals(|Signals { stop, now }| async move {
         let tasks = TaskTracker::new();
-        let handle = core::start(home, config, &tasks, &stop)?;
+        let handle = core::start(home, config, &tasks, &now)?;
         if !external {
-            tasks.spawn(child::keep_runner(home.to_path_buf(), config.to_path_buf(), stop.clone()));
+            tasks.spawn(child::keep_runner(home.to_path_buf(), config.to_path_buf(), now.clone()));
         }
-        tasks.spawn(reload(handle.clone(), stop.clone()));
+        tasks.spawn(reload(handle.clone(), now.clone()));
+        tasks.spawn(stop_in_good_order(handle.clone(), stop, now.clone()));
         tracing::info!("castoff {} serves {}", env!("CARGO_PKG_VERSION"), home.display());
-        let served = control::server::serve(home, handle, stop.clone()).await;
-        stop.cancel();
+        let served = control::server::serve(home, handle, now.clone()).await;
+        now.cancel();
         tasks.close();
         tasks.wait().await;
         served
     })
+}
+
+/// Lets what is under way end before everything does.
+async fn stop_in_good_order(handle: crate::runtime::handle::Handle, stop: CancellationToken, now: CancellationToken) {
+    tokio::select! {
+        () = now.cancelled() => return,
+        () = stop.cancelled() => {}
+    }
+    tokio::select! {
+        () = now.cancelled() => tracing::warn!("stopping at once"),
+        () = stopping::drain(&handle) => now.cancel(),
+    }
 }
 
 /// SIGHUP: reads the configuration again. A bad one is refused, and the old one stays.
@@ -133,19 +156,20 @@ pub(super) fn runner(home: &Path, config: &Path, mode: RunnerMode) -> anyhow::Re
         clock: clock::now_ns,
     };
     match mode {
-        RunnerMode::Serve => until_stopped(|stop| async move { Ok(runner::serve(places, stop).await?) }),
-        RunnerMode::Child => until_stopped(|stop| async move {
-            end_with_input(stop.clone())?;
-            Ok(runner::serve(places, stop).await?)
+        RunnerMode::Serve => with_signals(|Signals { stop, .. }| async move { Ok(runner::serve(places, stop).await?) }),
+        // A signal to all of us is for the core, which lets the runs end; then our input does.
+        RunnerMode::Child => with_signals(|Signals { now, .. }| async move {
+            end_with_input(now.clone())?;
+            Ok(runner::serve(places, now).await?)
         }),
         RunnerMode::Health => super::on_one_thread(async {
             let readiness = runner::health(home).await?;
             Ok(u8::from(!readiness.is_complete()))
         }),
-        RunnerMode::BuildImages => super::on_one_thread(async {
+        RunnerMode::BuildImages { anew } => super::on_one_thread(async {
             // Progress that nobody can read is no reason to end.
             let mut say = |line: &str| drop(writeln!(std::io::stderr().lock(), "{line}"));
-            for image in runner::build_images(docker.as_deref(), &mut say).await? {
+            for image in runner::build_images(docker.as_deref(), anew, &mut say).await? {
                 say(&format!("{} is {}", image.name, image.id));
             }
             Ok(0)
@@ -158,6 +182,8 @@ fn end_with_input(stop: CancellationToken) -> anyhow::Result<()> {
     std::thread::Builder::new().name("parent".to_owned()).spawn(move || {
         let ended = std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink());
         tracing::info!("the core is gone ({ended:?}): the runner ends");
+        // Its connection says so too, and of a run that goes with its connection it is told so.
+        std::thread::sleep(LINK_END_TIME);
         stop.cancel();
     })?;
     Ok(())

@@ -5,14 +5,13 @@ use axum::extract::{Query, State};
 use axum::response::Response;
 use secrecy::SecretString;
 
-use super::runs::{random_turn, send, stream};
+use super::runs::{open, random_turn, send, stream};
 use super::server::{Caller, Limit, Problem, owner_only, read};
 use super::wire::{ChatRequest, Line, ModelStatus, ModelsRequest, Pairing, SettingsRequest};
-use crate::domain::model::{ModelName, ModelRequest};
+use crate::domain::model::ModelName;
 use crate::domain::principal::Trust;
 use crate::domain::turn::{Channel, Message};
 use crate::engine::{BudgetView, Event, Saying};
-use crate::model::Provider;
 use crate::runtime::clock;
 use crate::runtime::handle::Handle;
 use crate::runtime::settings::{self, Wish};
@@ -28,6 +27,7 @@ pub(super) async fn say(
     Caller(caller): Caller,
     Json(ChatRequest { text }): Json<ChatRequest>,
 ) -> Result<Response, Problem> {
+    open(&handle)?;
     if text.trim().is_empty() {
         return Err(Problem::new(65, "there is nothing to say".to_owned()));
     }
@@ -102,10 +102,10 @@ pub(super) async fn set(
     if let Err(error) = handle.models().reload() {
         return Err(Problem::new(78, format!("{error:#}")));
     }
-    let call =
-        async |provider: &Provider, trial: ModelRequest| settings::call(&handle, caller.clone(), provider, trial).await;
-    let tried = settings::try_out(handle.models(), Wish::from(request), call).await;
-    let tried = tried.map_err(|why| Problem::new(65, why))?;
+    let tried = settings::try_out(handle.models(), Wish::from(request), async |provider, trial| {
+        settings::call(&handle, caller.clone(), provider, trial).await
+    });
+    let tried = tried.await.map_err(|why| Problem::new(65, why))?;
     settings::keep(&handle, caller, tried.settings).await.map_err(|why| Problem::new(69, why))?;
     Ok(Json(tried.said))
 }

@@ -49,6 +49,7 @@ pub(super) async fn run(
     Caller(caller): Caller,
     Json(request): Json<RunRequest>,
 ) -> Result<Response, Problem> {
+    open(&handle)?;
     let policy = handle.view().policy;
     let rights = match &request.user {
         None => caller.clone(),
@@ -74,6 +75,14 @@ pub(super) async fn run(
         Ask { ids, caller: caller.clone(), rights, task: ParsedTask::Script(parsed), stdin, workdir, review, yes };
     send(&handle, Event::Asked(Box::new(ask))).await?;
     Ok(stream(&handle, &caller, Vec::new(), news, is_over))
+}
+
+/// Refuses new work while Castoff stops.
+pub(super) fn open(handle: &Handle) -> Result<(), Problem> {
+    if handle.is_closing() {
+        return Err(Problem::new(69, "Castoff is being stopped\nhint: ask again when it is back".to_owned()));
+    }
+    Ok(())
 }
 
 pub(super) async fn send(handle: &Handle, event: Event) -> Result<(), Problem> {

@@ -185,6 +185,7 @@ async fn status(State(handle): State<Handle>, Caller(caller): Caller) -> Result<
         runner: view.runner,
         live: view.load.0,
         queued: view.load.1,
+        under_way: view.under_way,
         questions,
         audit_entries: entries.entries,
     }))

@@ -214,6 +214,9 @@ pub struct Status {
     pub live: usize,
     /// Runs that wait for their person's live one.
     pub queued: usize,
+    /// Runs and turns that go on by themselves, waiting for nobody.
+    #[serde(default)]
+    pub under_way: usize,
     /// Open questions that the caller sees.
     pub questions: usize,
     /// Audit entries on record.

@@ -44,7 +44,7 @@ impl StopCause {
             Self::DiskReserve => "the disk is nearly full",
             Self::Asked => "a person stopped it",
             Self::Shutdown => "Castoff was shut down",
-            Self::Lost => "it was lost: Castoff or its container died",
+            Self::Lost => "it was interrupted: Castoff or its container died",
             Self::Broken => "what came out of its container was not castoff-init's; the container was killed",
         }
     }

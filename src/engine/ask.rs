@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::pace;
 use super::plan::{self, Wishes};
-use super::{ASK_MS, Ask, Effect, Engine, Live, Pending, Permit, QUEUE_MAX, Step, audit, keep};
+use super::{ASK_MS, Ask, Effect, Engine, Live, Pending, Permit, QUEUE_MAX, Step, Stopping, audit, keep};
 use crate::domain::ids::{Digest, RunId};
 use crate::domain::plan::{Cover, Input, Plan};
 use crate::domain::record::{
@@ -83,6 +83,11 @@ impl Engine {
 
     /// Why a run cannot even be planned; `None` when it can.
     fn why_not(&self, live: &Live) -> Option<Obstacle> {
+        let goes_on = self.stopping == Stopping::Draining && self.turns.contains_key(&live.record.turn);
+        if self.stopping != Stopping::No && !goes_on {
+            let why = "Castoff is being stopped; nothing of it ran".to_owned();
+            return Some(Obstacle::Outage(why));
+        }
         if live.decision.verdict == Verdict::Deny {
             return Some(Obstacle::Refusal(explain(&live.decision)));
         }
@@ -216,6 +221,9 @@ impl Engine {
     }
 
     fn launch(&mut self, run: &RunId, step: &mut Step) {
+        if self.stopping == Stopping::Cut {
+            return self.refuse(run, "Castoff is being stopped; nothing of it ran".to_owned(), step);
+        }
         if let Some(why) = self.became_stricter(run) {
             return self.refuse(run, why, step);
         }

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::post::Posted;
 use super::{Called, Launch, Saying};
@@ -206,6 +207,13 @@ pub enum Event {
         /// Every mistake, for people.
         why: String,
     },
+    /// Castoff is to stop: nothing new begins.
+    StopBegun {
+        /// How long what is under way may take to end.
+        time: Duration,
+    },
+    /// And that time is over.
+    Cut,
     /// A second has passed.
     Tick,
 }
@@ -248,6 +256,13 @@ pub enum Effect {
     },
     /// Settings changed: look at them anew.
     SettingsChanged,
+    /// Say something to those who watch a run or a turn.
+    Inform {
+        /// Of the run or the turn.
+        id: String,
+        /// The words.
+        text: String,
+    },
     /// Say why a person's wish about a run came to nothing.
     Decline {
         /// The run.

@@ -41,6 +41,7 @@ mod reload;
 pub mod risk;
 mod serve;
 mod settings;
+mod stop;
 mod turn;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -67,6 +68,7 @@ pub use permit::{Launch, Permit};
 pub use recover::Past;
 pub use serve::Called;
 pub use settings::{trial, tried};
+pub use stop::Stopping;
 pub use turn::Saying;
 
 use memory::Conversation;
@@ -144,6 +146,7 @@ pub struct Engine {
     queues: BTreeMap<PersonId, VecDeque<RunId>>,
     /// Runs whose fate the runner has to tell.
     lost: Vec<RunId>,
+    stopping: Stopping,
     turns: BTreeMap<TurnId, LiveTurn>,
     /// Each person's turn under way, and those that wait for it.
     talking: BTreeMap<PersonId, TurnId>,
@@ -199,6 +202,7 @@ impl Engine {
             live: BTreeMap::new(),
             queues: BTreeMap::new(),
             lost: Vec::new(),
+            stopping: Stopping::No,
         }
     }
 
@@ -258,6 +262,8 @@ impl Engine {
             Event::RunnerGone => self.runner_gone(),
             Event::PolicyLoaded(policy) => self.policy_loaded(&policy, &mut step),
             Event::PolicyRefused { why } => self.policy_refused(&why, &mut step),
+            Event::StopBegun { time } => self.stop_begun(time, &mut step),
+            Event::Cut => self.cut(&mut step),
             Event::Tick => self.tick(&mut step),
         }
         self.advance(&mut step);

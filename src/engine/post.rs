@@ -94,6 +94,8 @@ impl Engine {
             message: None,
             may_repeat: false,
         });
+        // A crash before anything is said of it leaves nobody who knows whether it was sent.
+        post.may_repeat |= post.state == PostState::Sending && post.message.is_none();
         post.state = PostState::Waiting;
         step.records.push(Record::Post(Box::new(post.clone())));
         step.effects.push(Effect::Post { post: Box::new(post.clone()), reported: None });
@@ -104,6 +106,19 @@ impl Engine {
         let listed = self.policy.telegram_id(person).and_then(|id| id.parse().ok());
         let owner = self.owner_chat.filter(|_| *person == PersonId::owner());
         listed.or(owner).filter(|_| self.telegram)
+    }
+
+    /// Tells the owner in his chat, and puts it on record.
+    pub(super) fn tell_owner(&mut self, text: String, step: &mut Step) {
+        note(step, None, "owner.told", json!({ "text": text }));
+        self.post_to_owner(text, step);
+    }
+
+    pub(super) fn post_to_owner(&mut self, text: String, step: &mut Step) {
+        let owner = PersonId::owner();
+        if let Some(chat) = self.chat_of(&owner) {
+            self.post(&owner, chat, PostSubject::Note(text), step);
+        }
     }
 
     /// Looks through what a step put on record for what people are to be shown.

@@ -18,13 +18,13 @@ use serde_json::json;
 use super::budget::{Alert, Need, Settled};
 use super::context::{self, Size};
 use super::pace;
-use super::{Effect, Engine, Step};
+use super::{Effect, Engine, Step, Stopping};
 use crate::domain::ids::{CallId, PersonId, TurnId};
 use crate::domain::model::{FailureKind, ModelFailure, ModelReply, ModelRequest, ModelStop};
 use crate::domain::money::Money;
 use crate::domain::principal::{Principal, Trust};
 use crate::domain::record::{AuditEntry, Record};
-use crate::domain::turn::{Body, Channel, PostSubject, TurnOutcome, TurnRecord, TurnState};
+use crate::domain::turn::{Body, Channel, TurnOutcome, TurnRecord, TurnState};
 
 use super::serve::{Called, HeadTail};
 
@@ -106,7 +106,8 @@ impl Engine {
 
     /// Begins the person's next turn, if none is under way.
     pub(super) fn next_turn(&mut self, person: &PersonId, step: &mut Step) {
-        while !self.talking.contains_key(person) {
+        // What is said while Castoff stops waits for the next start.
+        while self.stopping == Stopping::No && !self.talking.contains_key(person) {
             let Some(turn) = self.waiting.get_mut(person).and_then(std::collections::VecDeque::pop_front) else {
                 self.waiting.remove(person);
                 return;
@@ -121,6 +122,9 @@ impl Engine {
 
     /// Calls the model with the conversation as it stands, or ends the turn with the reason why not.
     pub(super) fn think(&mut self, turn: &TurnId, step: &mut Step) {
+        if self.stopping == Stopping::Cut {
+            return self.park(turn, step);
+        }
         let Some(model) = self.model.clone() else {
             let why = "no model is set, so I cannot think; everything else works.\n\
                        hint: `castoff setup`, or `castoff config --model ollama/NAME` (local) or `anthropic/NAME` with \
@@ -356,19 +360,6 @@ impl Engine {
             let owner = PersonId::owner();
             self.say_to(&owner, turn, Body::Note { text: alert.to_string() }, step);
             self.post_to_owner(alert.to_string(), step);
-        }
-    }
-
-    /// Tells the owner in his chat, and puts it on record.
-    pub(super) fn tell_owner(&mut self, text: String, step: &mut Step) {
-        note(step, None, "owner.told", json!({ "text": text }));
-        self.post_to_owner(text, step);
-    }
-
-    fn post_to_owner(&mut self, text: String, step: &mut Step) {
-        let owner = PersonId::owner();
-        if let Some(chat) = self.chat_of(&owner) {
-            self.post(&owner, chat, PostSubject::Note(text), step);
         }
     }
 

@@ -19,8 +19,8 @@ use super::step::Step;
 
 /// Longest journal or list of modes that is read, in bytes.
 const JOURNAL_BYTES_MAX: u64 = 256 << 20;
-const JOURNAL: &str = "journal";
-const CLAIM: &str = "claim";
+pub(super) const JOURNAL: &str = "journal";
+pub(super) const CLAIM: &str = "claim";
 const MODES: &str = "modes";
 
 /// What the runner said of a run when its overlay was first read.

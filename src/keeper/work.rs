@@ -10,7 +10,7 @@ use crate::domain::plan::Cover;
 use crate::protocol::keeper::{FromKeeper, Places};
 
 use super::files::{Stamp, Tree, is_absence};
-use super::journal::{Claim, Outcome, RunState};
+use super::journal::{CLAIM, Claim, JOURNAL, Outcome, RunState};
 use super::paths::denied_within;
 use super::scan::{Rules, Scan, scan};
 use super::{KeeperError, covers, diff, mount};
@@ -69,10 +69,16 @@ impl Keeper {
         RunState::open(&self.state, id).map_err(KeeperError::place("the journal of the run cannot be read"))
     }
 
-    /// Whether anything is known of a run.
+    /// Whether anything is on record of a run: its overlay was read, or something of it landed. Its directory alone
+    /// says nothing: a diff makes it.
     pub(super) fn knows(&self, id: &RunId) -> Result<bool, KeeperError> {
-        let found = self.state.look(id.as_str());
-        Ok(found.map_err(KeeperError::place("the keeper's state cannot be read"))?.is_some())
+        for name in [CLAIM, JOURNAL] {
+            let found = self.state.look(&format!("{id}/{name}"));
+            if found.map_err(KeeperError::place("the keeper's state cannot be read"))?.is_some() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// The overlay of a run; `None` when there is none (any more).

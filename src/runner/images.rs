@@ -106,6 +106,13 @@ pub async fn workbench(docker: &Docker, base: &Image, progress: Progress<'_>) ->
     find_or_build(docker, &Recipe::workbench(base), progress).await
 }
 
+/// Both, built anew whether or not they are there: with the packages of today.
+pub async fn anew(docker: &Docker, progress: Progress<'_>) -> Result<Vec<Image>, ImageError> {
+    let base = build(docker, &Recipe::base(), Cache::Unused, progress).await?;
+    let workbench = build(docker, &Recipe::workbench(&base), Cache::Unused, progress).await?;
+    Ok(vec![base, workbench])
+}
+
 /// The image of the probe, which also fills [`init_volume`]: castoff-init alone.
 pub async fn init(docker: &Docker, program: &[u8]) -> Result<Image, ImageError> {
     let dockerfile = format!("FROM scratch\nCOPY program {INIT_PATH}\n");
@@ -210,15 +217,10 @@ fn owned(files: Files<'_>) -> Vec<(String, Vec<u8>)> {
 }
 
 async fn find_or_build(docker: &Docker, recipe: &Recipe, progress: Progress<'_>) -> Result<Image, ImageError> {
-    if let Some(image) = find(docker, recipe).await? {
-        return Ok(image);
+    match find(docker, recipe).await? {
+        Some(image) => Ok(image),
+        None => build(docker, recipe, Cache::Used, progress).await,
     }
-    build(docker, recipe, progress).await?;
-    let missing = || ImageError::Build {
-        name: recipe.name.to_owned(),
-        why: "the engine said that it is built, but does not list it".to_owned(),
-    };
-    find(docker, recipe).await?.ok_or_else(missing)
 }
 
 async fn find(docker: &Docker, recipe: &Recipe) -> Result<Option<Image>, ImageError> {
@@ -230,7 +232,14 @@ async fn find(docker: &Docker, recipe: &Recipe) -> Result<Option<Image>, ImageEr
     Ok(images.pop().map(|image| Image { name: recipe.name.to_owned(), id: image.id }))
 }
 
-async fn build(docker: &Docker, recipe: &Recipe, progress: Progress<'_>) -> Result<(), ImageError> {
+/// Whether a build takes the results of earlier ones.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Cache {
+    Used,
+    Unused,
+}
+
+async fn build(docker: &Docker, recipe: &Recipe, cache: Cache, progress: Progress<'_>) -> Result<Image, ImageError> {
     let source = recipe.source()?;
     let labels = HashMap::from([
         (LABEL_IMAGE.to_owned(), recipe.name.to_owned()),
@@ -244,6 +253,7 @@ async fn build(docker: &Docker, recipe: &Recipe, progress: Progress<'_>) -> Resu
         .t(&tag)
         .labels(&labels)
         .buildargs(&arguments)
+        .nocache(cache == Cache::Unused)
         .rm(true)
         .forcerm(true)
         .build();
@@ -263,7 +273,11 @@ async fn build(docker: &Docker, recipe: &Recipe, progress: Progress<'_>) -> Resu
             text.clone_into(&mut last);
         }
     }
-    Ok(())
+    let missing = || ImageError::Build {
+        name: recipe.name.to_owned(),
+        why: "the engine said that it is built, but does not list it".to_owned(),
+    };
+    find(docker, recipe).await?.ok_or_else(missing)
 }
 
 fn engine(doing: &str) -> impl FnOnce(bollard::errors::Error) -> ImageError + use<> {

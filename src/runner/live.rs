@@ -229,7 +229,7 @@ impl Driver<'_> {
     /// Ends the script with its runner or its connection: by a stop, so that the record says why, or
     /// by closing init's input, which kills everything.
     async fn end(&mut self) -> Instant {
-        if self.runner.stop.is_cancelled() {
+        if !self.link.gone.is_cancelled() {
             return self.stop(StopCause::Shutdown).await;
         }
         // A stream that is broken is closed too.
@@ -238,7 +238,9 @@ impl Driver<'_> {
     }
 
     fn lost(&self) -> Ending {
-        let cause = if self.runner.stop.is_cancelled() { StopCause::Shutdown } else { StopCause::Lost };
+        // What ended first is the reason: a runner that stops keeps its connections.
+        let stops = self.runner.stop.is_cancelled() && !self.link.gone.is_cancelled();
+        let cause = if stops { StopCause::Shutdown } else { StopCause::Lost };
         Ending::Stopped { cause }
     }
 

@@ -184,12 +184,19 @@ pub async fn health(home: &Path) -> Result<Readiness, RunnerError> {
     Err(RunnerError::NoRunner { path, why })
 }
 
-/// Builds the images that are missing, telling every line of the builds.
+/// Builds the images that are missing, or all of them anew, telling every line of the builds.
 ///
 /// # Errors
 /// [`RunnerError`] when the engine does not answer or a build fails.
-pub async fn build_images(docker: Option<&str>, progress: images::Progress<'_>) -> Result<Vec<Image>, RunnerError> {
+pub async fn build_images(
+    docker: Option<&str>,
+    anew: bool,
+    progress: images::Progress<'_>,
+) -> Result<Vec<Image>, RunnerError> {
     let docker = engine::connect(docker).await?;
+    if anew {
+        return Ok(images::anew(&docker, progress).await?);
+    }
     let base = images::base(&docker, progress).await?;
     let workbench = images::workbench(&docker, &base, progress).await?;
     Ok(vec![base, workbench])

@@ -32,7 +32,8 @@ pub(super) async fn serve(runner: Arc<Runner>, stream: UnixStream) {
         let request = tokio::select! {
             request = codec::receive::<ToRunner>(&mut from) => request,
             () = link.gone.cancelled() => break,
-            () = runner.stop.cancelled() => break,
+            // Its runs end for that reason, and are told over it.
+            () = runner.stop.cancelled() => return,
         };
         match request {
             Ok(Some(request)) => dispatch(&runner, &link, request),

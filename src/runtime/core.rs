@@ -69,7 +69,7 @@ pub fn start(home: &Path, config: &Path, tasks: &TaskTracker, stop: &Cancellatio
     let (posts, wakes) = Posts::new();
     let budget = Arc::new(engine.budget().clone());
     let model = engine.model().cloned();
-    let view = Arc::new(RwLock::new(View { policy, runner: None, load: engine.load(), model, budget }));
+    let view = Arc::new(RwLock::new(View::of(policy, &engine, model, budget)));
     let handle = Handle {
         events: sender.clone(),
         store,
@@ -80,6 +80,7 @@ pub fn start(home: &Path, config: &Path, tasks: &TaskTracker, stop: &Cancellatio
         posts,
         desk: Desk::default(),
         started: now,
+        closing: CancellationToken::new(),
         places: Arc::new((home.to_path_buf(), config.to_path_buf())),
     };
     tasks.spawn(telegram::serve(handle.clone(), wakes, stop.clone()));
@@ -188,7 +189,7 @@ impl Loop {
     fn publish(&self, spent: bool) {
         let mut view = self.handle.view.write().unwrap_or_else(PoisonError::into_inner);
         view.runner = self.engine.readiness().cloned();
-        view.load = self.engine.load();
+        view.look_at(&self.engine);
         view.model = self.engine.model().cloned();
         if spent || !Arc::ptr_eq(view.policy.terms(), self.engine.policy().terms()) {
             view.budget = Arc::new(self.engine.budget().clone());
@@ -228,6 +229,7 @@ impl Loop {
                     self.handle.models.choose();
                     self.handle.desk.changed();
                 }
+                Effect::Inform { id, text } => self.handle.watchers.tell(&id, &News::Progress(text)),
                 Effect::Decline { run, why } => self.handle.watchers.tell(run.as_str(), &News::Declined(why)),
             }
         }

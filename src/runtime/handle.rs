@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 
 use crate::config::{LoadErrors, PolicyTexts};
 use crate::domain::ids::{CallId, PostId, RunId, TurnId};
@@ -15,7 +16,7 @@ use crate::domain::run::Stream;
 use crate::domain::time::Timestamp;
 use crate::domain::turn::TurnRecord;
 use crate::engine::post::Posted;
-use crate::engine::{Budget, Event, ModelInUse};
+use crate::engine::{Budget, Engine, Event, ModelInUse, Stopping};
 use crate::policy::Policy;
 use crate::protocol::runner::Readiness;
 use crate::runtime::link::Link;
@@ -79,10 +80,43 @@ pub struct View {
     pub runner: Option<Readiness>,
     /// Runs in their containers, and runs that wait for one.
     pub load: (usize, usize),
+    /// Runs and turns that go on by themselves.
+    pub under_way: usize,
+    /// Those of them that are runs.
+    pub runs_under_way: usize,
+    /// Posts that are not shown yet.
+    pub unsaid: usize,
+    /// How far a stop has come.
+    pub stopping: Stopping,
     /// The model that turns talk to.
     pub model: Option<ModelInUse>,
     /// What was spent.
     pub budget: Arc<Budget>,
+}
+
+impl View {
+    pub(super) fn of(policy: Arc<Policy>, engine: &Engine, model: Option<ModelInUse>, budget: Arc<Budget>) -> Self {
+        let mut view = Self {
+            policy,
+            runner: None,
+            load: (0, 0),
+            under_way: 0,
+            runs_under_way: 0,
+            unsaid: 0,
+            stopping: Stopping::No,
+            model,
+            budget,
+        };
+        view.look_at(engine);
+        view
+    }
+
+    /// Counts anew.
+    pub(super) fn look_at(&mut self, engine: &Engine) {
+        self.load = engine.load();
+        (self.under_way, self.runs_under_way) = (engine.under_way(), engine.runs_under_way());
+        (self.unsaid, self.stopping) = (engine.unsaid(), engine.stopping());
+    }
 }
 
 /// The core, as the control server sees it.
@@ -98,6 +132,8 @@ pub struct Handle {
     pub(super) desk: Desk,
     /// When this core started.
     pub(super) started: Timestamp,
+    /// Cancelled when nothing new is taken any more.
+    pub(super) closing: CancellationToken,
     /// Home and configuration.
     pub(super) places: Arc<(PathBuf, PathBuf)>,
 }
@@ -106,6 +142,16 @@ impl Handle {
     /// Hands an event to the core loop; `false` when the core is shutting down.
     pub async fn send(&self, event: Event) -> bool {
         self.events.send(event).await.is_ok()
+    }
+
+    /// Takes nothing new from now on.
+    pub(super) fn close(&self) {
+        self.closing.cancel();
+    }
+
+    /// Whether nothing new is taken any more.
+    pub fn is_closing(&self) -> bool {
+        self.closing.is_cancelled()
     }
 
     /// Everything that happens to `run` from now on.

@@ -18,6 +18,7 @@ pub mod models;
 pub mod prepare;
 pub mod rights;
 pub mod settings;
+pub mod stopping;
 pub mod telegram;
 mod watch;
 

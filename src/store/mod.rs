@@ -50,6 +50,8 @@ pub use entries::{Actor, AuditBody, Audited};
 pub use error::StoreError;
 pub use restoring::{OldData, Restored, restore};
 
+pub use crate::secrets::MASTER_KEY_FILE;
+
 /// The version of the store's form: of what its tables mean.
 pub const SCHEMA: u32 = meta::SCHEMA;
 /// Name of the data file.

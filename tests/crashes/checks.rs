@@ -45,6 +45,10 @@ impl Stage {
             let open = all.iter().find(|run| !rests(run));
             open.is_none().then_some(())
         });
+        eventually("no turn is under way", || {
+            let (_, status) = castoff.json(&["status"]);
+            (status["under_way"] == 0).then_some(())
+        });
         castoff.no_run_container_is_left();
     }
 

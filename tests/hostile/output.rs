@@ -14,7 +14,7 @@ fn of_a_flood_the_beginning_and_the_end_are_kept_and_the_cut_is_named() {
     let (answer, record) = den.attack(flood);
     let answer = answer.ended(124).says(&["stopped: it wrote more than 1 MiB of output", "hint:"]);
     let left_out = number(&record["usage"]["left_out_bytes"]);
-    assert!(left_out > MIB, "{record}");
+    assert!(left_out > 0, "{record}");
     let cut = format!("castoff: {left_out} bytes of output are left out here\n");
     assert!(
         answer.stderr.contains(&cut) && answer.stderr.contains(&format!("{left_out} bytes between beginning and end"))

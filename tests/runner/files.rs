@@ -190,6 +190,7 @@ impl Desk {
                 | Effect::ShowTurn(_)
                 | Effect::Post { .. }
                 | Effect::Tried { .. }
+                | Effect::Inform { .. }
                 | Effect::SettingsChanged => {}
             }
         }

@@ -108,6 +108,9 @@ fn a_no_is_one_for_good_and_the_model_is_told() {
 #[test]
 fn whom_a_rule_names_answers_for_themselves_and_nobody_else_does() {
     let place = Place::new();
+    // Nobody is written to who never wrote.
+    place.api.say(OWNER, "/status");
+    place.sees(OWNER, &["castoff 0"]);
     let tools = "exec:\n  allow: [echo, cat]\n  ask:\n    - { run: echo, approvers: [Ben] }\n    - cat\n";
     place.castoff.configure("tools.yaml", tools);
     place.castoff.castoff(&["policy", "show"]).ended(0);

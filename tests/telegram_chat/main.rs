@@ -19,4 +19,5 @@ mod lost_answers;
 mod model;
 mod pairing;
 mod restart;
+mod stopping;
 mod two_people;

@@ -211,6 +211,7 @@ pub async fn serve(handle: Handle, mut wakes: mpsc::UnboundedReceiver<PostId>, s
                 () = is_another => {}
             }
             bot.ended.cancel();
+            bot.polls.cancel();
         };
         tokio::join!(work, end);
         bot.tasks.close();
@@ -253,6 +254,8 @@ struct Bot {
     chosen: Chosen,
     /// Answers that have to be sent again.
     tasks: TaskTracker,
+    /// It is to take nothing more.
+    polls: CancellationToken,
     /// It is to end, for another bot or for good.
     ended: CancellationToken,
 }
@@ -262,7 +265,8 @@ impl Bot {
         let Some(chosen) = Chosen::of(handle)? else { return Ok(None) };
         let telegram = Telegram::new(chosen.token.clone(), &chosen.address).map_err(|error| error.to_string())?;
         let (telegram, tasks) = (Arc::new(telegram), TaskTracker::new());
-        Ok(Some(Self { telegram, handle: handle.clone(), chosen, tasks, ended }))
+        let polls = handle.closing.child_token();
+        Ok(Some(Self { telegram, handle: handle.clone(), chosen, tasks, polls, ended }))
     }
 
     /// Who this is; `None` for strangers.

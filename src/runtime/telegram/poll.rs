@@ -64,7 +64,7 @@ async fn until_ready(bot: &Bot) {
         }
     };
     tokio::select! {
-        () = bot.ended.cancelled() => {}
+        () = bot.polls.cancelled() => {}
         _ = tokio::time::timeout(READY_TIME_MAX, ready) => {}
     }
 }
@@ -73,11 +73,11 @@ async fn until_ready(bot: &Bot) {
 async fn poll_on(bot: &Bot, work: &mut Work) -> i64 {
     let (mut pause, mut told, mut asked) = (PAUSE_FIRST, None, 0);
     set_menu(bot, None, Trust::Limited).await;
-    while !bot.ended.is_cancelled() {
+    while !bot.polls.is_cancelled() {
         asked = work.offset();
         let wait = if work.open.is_empty() { POLL_S } else { 0 };
         let updates = tokio::select! {
-            () = bot.ended.cancelled() => return asked,
+            () = bot.polls.cancelled() => return asked,
             updates = bot.telegram.updates(asked, wait) => updates,
         };
         match updates {
@@ -97,7 +97,7 @@ async fn poll_on(bot: &Bot, work: &mut Work) -> i64 {
                     pause
                 };
                 tokio::select! {
-                    () = bot.ended.cancelled() => return asked,
+                    () = bot.polls.cancelled() => return asked,
                     () = tokio::time::sleep(wait) => {}
                 }
                 pause = (pause * 2).min(PAUSE_MAX);
@@ -179,7 +179,7 @@ async fn take_all(bot: Bot, mut updates: UnboundedReceiver<Incoming>, report: Un
     let mut seen = Seen::default();
     while let Some(update) = updates.recv().await {
         // What has not begun when the bot ends comes again.
-        if bot.ended.is_cancelled() {
+        if bot.polls.is_cancelled() {
             return;
         }
         let number = update.update;
