@@ -7,6 +7,9 @@ use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tracing_subscriber::filter::{EnvFilter, FilterExt as _, filter_fn};
+use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::config::Installation;
 use crate::runner::{self, RunnerPlaces};
@@ -48,15 +51,16 @@ pub(super) fn prepare(home: &Path, config: &Path) -> anyhow::Result<u8> {
     Ok(0)
 }
 
+/// Logs to standard error what `CASTOFF_LOG` asks for (an `EnvFilter`). Libraries say no more than `info` whatever it
+/// asks: below that they print what they work on, which is people's words and keys.
 fn start_logging() {
-    let filter = tracing_subscriber::EnvFilter::try_from_env("CASTOFF_LOG")
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("castoff=info,warn"));
-    let started = tracing_subscriber::fmt()
-        .with_env_filter(filter)
+    let wanted = EnvFilter::try_from_env("CASTOFF_LOG").unwrap_or_else(|_| EnvFilter::new("castoff=info,warn"));
+    let own = filter_fn(|meta| meta.target().starts_with("castoff") || *meta.level() <= tracing::Level::INFO);
+    let layer = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal())
-        .try_init();
-    if let Err(error) = started {
+        .with_filter(wanted.and(own));
+    if let Err(error) = tracing_subscriber::registry().with(layer).try_init() {
         // Somebody has set up logging already.
         tracing::debug!("{error}");
     }

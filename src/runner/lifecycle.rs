@@ -211,10 +211,12 @@ async fn begin(
         Err(why) => failed(runner, why),
         Ok((attached, enforced)) => {
             let started = runner.now();
+            tracing::info!(run = %order.run, plan = %order.permitted, container = made.container, "a run starts");
             let script = live::Script { request: request(order), order, enforced, container: &made.container };
             live::live(runner, &engine, link, stops, (attached, script, started)).await
         }
     };
+    tracing::info!(run = %order.run, "a run is over");
     let (runner, run, removed) = (Arc::clone(runner), order.run.clone(), life.clone());
     runner.tracker.clone().spawn(async move {
         made.remove(&runner, &engine, &run).await;

@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::crash::{self, Point};
+use crate::domain::ids::{PersonId, RunId};
 use crate::domain::money::Money;
 use crate::domain::record::{AuditEntry, Record};
 use crate::domain::turn::PostState;
@@ -23,7 +24,7 @@ use crate::runtime::link::{self, Link, Wires};
 use crate::runtime::models::{self, Models, Reports};
 use crate::runtime::telegram::{self, Desk, Posts};
 use crate::runtime::watch;
-use crate::store::Store;
+use crate::store::{Store, StoreError};
 
 /// Events taken into one transaction.
 const BATCH: usize = 256;
@@ -143,6 +144,18 @@ fn on_record(effect: &Effect) {
     }
 }
 
+/// Tells operators what is on record: what happened and to which ids. What stands in its details may be somebody's words.
+fn log(record: &Record) {
+    let Record::Audit(AuditEntry { what, person, run, detail, .. }) = record else { return };
+    let text = |name: &str| detail.get(name).and_then(|value| value.as_str());
+    let (run, person) = (run.as_ref().map(RunId::as_str), person.as_ref().map(PersonId::as_str));
+    let (turn, plan, call) = (text("turn"), text("digest"), text("call"));
+    if what.starts_with("post.") {
+        return tracing::debug!(person, "{what}");
+    }
+    tracing::info!(run, plan, turn, call, person, "{what}");
+}
+
 struct Loop {
     engine: Engine,
     handle: Handle,
@@ -183,7 +196,12 @@ impl Loop {
             return Ok(());
         }
         let store = Arc::clone(&self.handle.store);
-        tokio::task::spawn_blocking(move || store.commit(&records)).await?.context("failed to write to the store")
+        let kept = tokio::task::spawn_blocking(move || {
+            store.commit(&records)?;
+            records.iter().for_each(log);
+            Ok::<(), StoreError>(())
+        });
+        kept.await?.context("failed to write to the store")
     }
 
     fn publish(&self, spent: bool) {

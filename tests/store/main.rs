@@ -2,6 +2,7 @@
 #![cfg(test)]
 
 mod backup;
+mod full;
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;

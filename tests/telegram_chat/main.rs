@@ -15,6 +15,7 @@ mod raw;
 mod approval;
 mod conversation;
 mod hostile;
+mod logs;
 mod lost_answers;
 mod model;
 mod pairing;
