@@ -458,3 +458,25 @@ fn an_error_about_a_file_names_the_file() {
         assert!(!output.status.success() && said.contains(&format!("`{}`", named.display())), "{said}");
     }
 }
+
+/// `systemd-analyze verify` is what systemd itself says of a unit.
+#[test]
+fn the_systemd_unit_is_one_and_starts_this_program() {
+    let castoff = usual();
+    let unit = castoff.castoff(&["setup", "--systemd"]).ended(0).stdout;
+    let start = format!(
+        "ExecStart={} --home {home} --config {home}/config serve\n",
+        common::program().canonicalize().unwrap().display(),
+        home = castoff.home().display()
+    );
+    assert!(unit.contains(&start), "{start}\n{unit}");
+    let file = tempfile::Builder::new().suffix(".service").tempfile().unwrap();
+    fs::write(file.path(), unit).unwrap();
+    let verified = common::command("systemd-analyze").arg("verify").arg("--man=no").arg(file.path()).output().unwrap();
+    let said = String::from_utf8_lossy(&verified.stderr);
+    // Units of the machine that it refers to may have flaws of their own.
+    let name = file.path().file_name().unwrap().to_str().unwrap();
+    assert!(verified.status.success() && !said.contains(name), "{said}");
+    let odd = castoff.run_in(castoff.root(), &["--config", "/srv/%h", "setup", "--systemd"]);
+    odd.ended(65).says(&["cannot stand in a systemd unit", "hint:"]);
+}
