@@ -8,7 +8,7 @@ use std::time::Duration;
 use bollard::models::SystemInfo;
 use bollard::{API_DEFAULT_VERSION, Docker};
 
-use super::state::{Engine, Machine, Runner, locked};
+use super::state::{Engine, Machine, Runner};
 use super::{RunnerError, images, overlay, readback, reap, stale};
 use crate::domain::ids::Digest;
 use crate::domain::plan::Image;
@@ -96,8 +96,7 @@ fn processes() -> u64 {
 }
 
 fn sweep(runner: &Runner) {
-    let journal = locked(&runner.journal);
-    if let Err(error) = overlay::sweep(runner, |run| journal.get(run).is_some_and(|entry| entry.settled)) {
+    if let Err(error) = overlay::sweep(runner) {
         tracing::warn!(%error, "directories of earlier runs are left; the next start tries again");
     }
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::FileTypeExt as _;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde_json::Value;
 
@@ -14,6 +15,9 @@ use crate::mind;
 use crate::place::Place;
 use crate::stage::Stage;
 
+/// How long what is on its way out may take, in looks of [`LOOK`].
+const PATIENCE: usize = 300;
+const LOOK: Duration = Duration::from_millis(100);
 /// Files that a script of the stage changes: four new ones, and one that others change too.
 const FILES: usize = 5;
 
@@ -136,9 +140,15 @@ impl Stage {
         let held = runs(castoff).into_iter().filter(|run| run["state"].get("held").is_some());
         let held: BTreeSet<String> = held.map(|run| text(&run["run"]).to_owned()).collect();
         self.has_no_engine_leftovers();
-        eventually("no directory of a run is left but those that hold something", || {
-            (overlays(castoff) == held && names(&castoff.home().join("state/runner/runs")).is_empty()).then_some(())
-        });
+        let left = || (overlays(castoff), names(&castoff.home().join("state/runner/runs")));
+        let wanted = (held, BTreeSet::new());
+        for _ in 0..PATIENCE {
+            if left() == wanted {
+                break;
+            }
+            std::thread::sleep(LOOK);
+        }
+        assert_eq!(left(), wanted, "directories of runs are left, or lost");
         assert_eq!(sockets(&castoff.home()), ["castoff.sock", "runner.sock"]);
         let strewn = below(&castoff.home().join("people"))
             .into_iter()
