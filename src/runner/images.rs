@@ -225,8 +225,8 @@ async fn find_or_build(docker: &Docker, recipe: &Recipe, progress: Progress<'_>)
 
 async fn find(docker: &Docker, recipe: &Recipe) -> Result<Option<Image>, ImageError> {
     let labels = vec![format!("{LABEL_IMAGE}={}", recipe.name), format!("{LABEL_SOURCE}={}", recipe.source()?)];
-    // One that others stand on is not listed otherwise once a newer build has taken its name.
-    let options = ListImagesOptionsBuilder::new().all(true).filters(&HashMap::from([("label", labels)])).build();
+    // Not all: layers of `workbench` have the labels of `base`.
+    let options = ListImagesOptionsBuilder::new().filters(&HashMap::from([("label", labels)])).build();
     let mut images = docker.list_images(Some(options)).await.map_err(engine("list the images"))?;
     // Two builds at once leave two: the newest is the tagged one.
     images.sort_by_key(|image| image.created);
