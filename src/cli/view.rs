@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::outcome::{exit_code, stopped_by};
 use crate::control::wire::{Question, Status};
 use crate::domain::change::{Change, ChangeKind, ChangeSet};
-use crate::domain::plan::{Access, Plan};
+use crate::domain::plan::Plan;
 use crate::domain::record::{Outcome, RunRecord, RunState};
 use crate::domain::run::Ending;
 use crate::domain::task::Task;
@@ -58,37 +58,9 @@ pub fn plan(record: &RunRecord, plan: &Plan) -> String {
     for reason in record.verdict.iter().flat_map(|verdict| &verdict.reasons) {
         line("why", &format!("{} ({})", reason.text, reason.rule));
     }
-    line("directory", &plan.workdir.display().to_string());
-    line("image", &format!("{} {}", plan.image.name, plan.image.id));
-    for mount in &plan.mounts {
-        let how = match mount.access {
-            Access::Overlay => "copy-on-write",
-            Access::Read => "read only",
-            Access::Direct => "written directly: no review, no undo",
-        };
-        line("mount", &format!("{} ({how})", mount.path.display()));
+    for (name, value) in plan.facts() {
+        line(name, &value);
     }
-    for cover in &plan.covers {
-        line("hidden", &cover.path.display().to_string());
-    }
-    if let Some(input) = &plan.stdin {
-        line("input", &format!("{} bytes, sha256 {}", input.bytes, input.digest));
-    }
-    line("network", "none");
-    let limits = &plan.limits;
-    line(
-        "limits",
-        &format!(
-            "{} s, {} MiB memory, {} MiB disk, {} processes, {:.1} cores, {} MiB output",
-            limits.wall_time_ms / 1000,
-            limits.memory_bytes >> 20,
-            limits.disk_bytes >> 20,
-            limits.pids,
-            f64::from(limits.cpu_millis) / 1000.0,
-            limits.output_bytes >> 20
-        ),
-    );
-    line("digest", &plan.digest().to_string());
     text
 }
 

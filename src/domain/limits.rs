@@ -1,5 +1,7 @@
 //! What one run may use. Every number has an end; reaching one is said, never a silent cut.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 /// The limits of one run. All are enforced: by the engine (memory, CPU, processes, open files, file
@@ -47,6 +49,23 @@ impl Default for Limits {
             disk_files: 100_000,
             tmp_bytes: 256 * MIB,
         }
+    }
+}
+
+/// The ones that people choose, for people.
+impl fmt::Display for Limits {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} s, {} MiB memory, {} MiB disk, {} processes, {}.{} cores, {} MiB output",
+            self.wall_time_ms / 1000,
+            self.memory_bytes / MIB,
+            self.disk_bytes / MIB,
+            self.pids,
+            self.cpu_millis / 1000,
+            self.cpu_millis % 1000 / 100,
+            self.output_bytes / MIB
+        )
     }
 }
 

@@ -1,6 +1,7 @@
 //! The plan: all that defines a run. What was approved is what runs: one digest binds approval,
 //! record and launch, and the runner computes it again.
 
+mod facts;
 mod row;
 
 use std::collections::BTreeMap;

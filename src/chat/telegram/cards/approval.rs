@@ -1,14 +1,13 @@
 //! Approval cards: a question with everything that it is about, and its answer.
 
 use crate::domain::learned::{Words, lines};
-use crate::domain::plan::{Access, Plan, Review};
 use crate::domain::record::{ApprovalRecord, ApprovalState, RunRecord, Subject};
 use crate::domain::text::visible_line;
 
 use super::super::outgoing::{Button, Outgoing, Press};
 use super::super::rich::Rich;
 use super::super::text::shortened;
-use super::{Names, changes, span};
+use super::{Names, changes};
 
 /// Longest script and reasons below a document, in UTF-16 units each.
 const SHORT_UNITS: usize = 200;
@@ -141,44 +140,6 @@ fn facts(run: &RunRecord) -> Vec<(&'static str, String)> {
     let mut facts: Vec<_> =
         reasons.map(|reason| ("why", visible_line(&format!("{} ({})", reason.text, reason.rule)))).collect();
     let Some(plan) = &run.plan else { return facts };
-    facts.push(("directory", visible_line(&plan.workdir.to_string_lossy())));
-    facts.push(("image", format!("{} {}", plan.image.name, plan.image.id)));
-    for mount in &plan.mounts {
-        let how = match mount.access {
-            Access::Overlay => "copy-on-write",
-            Access::Read => "read only",
-            Access::Direct => "written directly: no review, no undo",
-        };
-        facts.push(("mount", format!("{} ({how})", visible_line(&mount.path.to_string_lossy()))));
-    }
-    facts.extend(plan.covers.iter().map(|cover| ("hidden", visible_line(&cover.path.to_string_lossy()))));
-    if let Some(input) = &plan.stdin {
-        facts.push(("input", format!("{} bytes, sha256 {}", input.bytes, input.digest)));
-    }
-    facts.push(("network", "none".to_owned()));
-    facts.push(("limits", limits(plan)));
-    let review = match plan.review {
-        Review::Never => "none: changes land at once",
-        Review::Risky => "of risky changes",
-        Review::Changes => "of all changes",
-    };
-    facts.push(("review", review.to_owned()));
-    let env = plan.env.iter().map(|(name, value)| visible_line(&format!("{name}={value}")));
-    facts.push(("environment", env.collect::<Vec<_>>().join(" ")));
-    facts.push(("digest", plan.digest().to_string()));
+    facts.extend(plan.facts());
     facts
-}
-
-fn limits(plan: &Plan) -> String {
-    let limits = &plan.limits;
-    format!(
-        "{}, {} MiB memory, {} MiB disk, {} processes, {}.{} cores, {} MiB output",
-        span(limits.wall_time_ms),
-        limits.memory_bytes >> 20,
-        limits.disk_bytes >> 20,
-        limits.pids,
-        limits.cpu_millis / 1000,
-        limits.cpu_millis % 1000 / 100,
-        limits.output_bytes >> 20
-    )
 }
