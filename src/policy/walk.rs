@@ -9,6 +9,7 @@ use brush_parser::ast::{
 };
 use brush_parser::{Parser, ParserOptions};
 
+use super::bounds;
 use super::carry::{self, Carried};
 use super::dialect;
 use super::facts::{Assignment, Command, Facts, Feed, Redirect, Span, Unknown};
@@ -106,9 +107,10 @@ impl Walk {
         self.depth -= 1;
     }
 
-    /// Walks `source`, or returns `false` when it cannot be parsed.
+    /// Walks `source`, or returns `false` when it cannot be parsed (brush-parser 0.4.0 panics at `99999999999>a`).
     fn read(&mut self, source: &str) -> bool {
-        // brush-parser 0.4.0 panics at `99999999999>a`.
+        let ended = bounds::with_ends(source).inspect(|_| self.unknown("where a here-document with an empty end ends"));
+        let source = ended.as_deref().unwrap_or(source);
         let parse = || Parser::new(source.as_bytes(), &self.options).parse_program();
         let Ok(Ok(program)) = catch_unwind(AssertUnwindSafe(parse)) else { return false };
         program.complete_commands.iter().for_each(|list| self.list(list));

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use castoff::crash::Point;
 use castoff::domain::ids::WorkspaceId;
+use serde_json::Value;
 
 use crate::common::processes::kill;
 use crate::common::{Castoff, Live, command, eventually, test_programs_of, text};
@@ -145,21 +146,21 @@ impl Stage {
                 eventually("the runner is gone", || runner.program().is_none().then_some(()));
             }
             Victim::Keeper => {
-                let pid = eventually("the owner's home has one keeper", || {
-                    let keepers = self.castoff().keepers();
-                    // One that does not run (any more) has the number 0, which to kill(1) is everybody.
-                    keepers.iter().filter_map(|one| one["State"]["Pid"].as_u64()).find(|pid| *pid > 0)
+                let keeper = eventually("the owner's home has one keeper", || {
+                    self.castoff().keepers().into_iter().find(is_alive)
                 });
-                kill(u32::try_from(pid).unwrap(), "KILL");
-                let process = Path::new("/proc").join(pid.to_string());
-                eventually("the keeper is gone", || (!process.join("exe").exists()).then_some(()));
+                kill(u32::try_from(keeper["State"]["Pid"].as_u64().unwrap()).unwrap(), "KILL");
+                eventually("the engine knows that the keeper is gone", || {
+                    let keepers = self.castoff().keepers();
+                    (!keepers.iter().any(|one| one["Id"] == keeper["Id"] && is_alive(one))).then_some(())
+                });
             }
         }
     }
 
     /// Makes a keeper of the owner's home be there.
     pub(crate) fn wake_keeper(&self) {
-        if self.castoff().keepers().is_empty() {
+        if !self.castoff().keepers().iter().any(is_alive) {
             self.castoff().run("true").ended(0);
         }
     }
@@ -247,4 +248,9 @@ impl Stage {
             audit.lines().find(|line| line.contains("post.")).filter(|line| line.contains("post.shown")).map(drop)
         });
     }
+}
+
+/// Whether a container has a process: the number 0 is none, and to kill(1) everybody.
+fn is_alive(container: &Value) -> bool {
+    container["State"]["Pid"].as_u64().is_some_and(|pid| pid > 0)
 }

@@ -3,8 +3,11 @@
 use std::thread;
 use std::time::Duration;
 
+use castoff::domain::record::Verdict;
 use castoff::domain::script::{SCRIPT_BYTES_MAX, Script};
 use castoff::policy::Parsed;
+
+use super::{each, none_allowed, policy};
 
 /// Units that are repeated, with what stands before and after.
 const REPEATED: &[(&str, &str, &str)] = &[
@@ -161,4 +164,26 @@ fn random_words_of_the_shell_never_overflow() {
         }
         parse(text);
     }
+}
+
+/// The parser looks for the empty text at the end of these for ever, and keeps a token each time.
+#[test]
+fn a_here_document_that_ends_at_nothing_is_not_given_to_the_parser() {
+    let policy = policy("exec:\n  allow: [cat, grep, bash, a, cd]\n  deny: [sudo]\n");
+    none_allowed(
+        &policy,
+        &[
+            "cat <<\"\" -e b ] (rm |c)$ ]]\n",
+            "cat <<'' x",
+            "cat <<-'\"' \nx",
+            "cat <\\\n<'' x",
+            "cat <<<<<'' x",
+            "a E<'\na<<'E'0\nE\ncc\nca\ncaat <<'\"' \n",
+            "bash -c $'cat \\x3c\\x3c\"\" -e b ] (rm |c)$ ]]\\n'",
+        ],
+    );
+    // What is refused is refused beside it, and others are read as ever.
+    each(&policy, Verdict::Deny, &["sudo id; cat <<'' x"]);
+    let read = ["cat <<'E'\nx\nE\n", "cat <<-\\E\nx\nE\n", "grep '<<<<<<< HEAD' a.txt", "cat <<< ''", "cat <<< a"];
+    each(&policy, Verdict::Allow, &read);
 }
