@@ -24,6 +24,9 @@ use super::{
 const LOCK_NOTE: &str = "in-use";
 /// What the database may keep in memory while it is checked.
 const REHEARSAL_CACHE_BYTES: usize = 64 << 20;
+/// Pages that the store keeps in memory. Unasked, redb takes a gigabyte, all that the core has; what is on disk is in the
+/// kernel's cache anyway.
+const CACHE_BYTES: usize = 2 << 20;
 
 /// Everything that an open store holds.
 pub(super) struct Opened {
@@ -118,7 +121,7 @@ fn existing(path: &Path, keys: &Keys) -> Result<Database, StoreError> {
     // Opening for writing marks the file, and a repair after a crash changes it. Both are rehearsed
     // first: a file that is refused stays as it was found.
     rehearsed(path, keys, File::open(path).map_err(|error| io(path, error))?)?;
-    let file = Database::open(path).map_err(|error| not_opened(path, error))?;
+    let file = Database::builder().set_cache_size(CACHE_BYTES).open(path).map_err(|error| not_opened(path, error))?;
     // A file of an earlier version lacks the tables that came later.
     let tx = write(&file)?;
     tables(&tx)?;
@@ -176,7 +179,7 @@ fn new(dir: &Path, path: &Path, keys: &Keys) -> Result<Database, StoreError> {
         .open(&fresh)
         .map_err(|error| io(&fresh, error))?;
     let file = FileBackend::new(file)
-        .and_then(|backend| Database::builder().create_with_backend(backend))
+        .and_then(|backend| Database::builder().set_cache_size(CACHE_BYTES).create_with_backend(backend))
         .map_err(|error| not_opened(&fresh, error))?;
     let tx = write(&file)?;
     meta::found(&tx, keys)?;
