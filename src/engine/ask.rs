@@ -4,6 +4,7 @@ use serde_json::json;
 
 use super::pace;
 use super::plan::{self, Wishes};
+use super::stop::STOPS;
 use super::{ASK_MS, Ask, Effect, Engine, Live, Pending, Permit, QUEUE_MAX, Step, Stopping, audit, keep};
 use crate::domain::ids::{Digest, RunId};
 use crate::domain::plan::{Cover, Input, Plan};
@@ -85,8 +86,7 @@ impl Engine {
     fn why_not(&self, live: &Live) -> Option<Obstacle> {
         let goes_on = self.stopping == Stopping::Draining && self.turns.contains_key(&live.record.turn);
         if self.stopping != Stopping::No && !goes_on {
-            let why = "Castoff is being stopped; nothing of it ran".to_owned();
-            return Some(Obstacle::Outage(why));
+            return Some(Obstacle::Outage(STOPS.to_owned()));
         }
         if live.decision.verdict == Verdict::Deny {
             return Some(Obstacle::Refusal(explain(&live.decision)));
@@ -222,7 +222,7 @@ impl Engine {
 
     fn launch(&mut self, run: &RunId, step: &mut Step) {
         if self.stopping == Stopping::Cut {
-            return self.refuse(run, "Castoff is being stopped; nothing of it ran".to_owned(), step);
+            return self.refuse(run, STOPS.to_owned(), step);
         }
         if let Some(why) = self.became_stricter(run) {
             return self.refuse(run, why, step);

@@ -25,6 +25,9 @@ pub enum Stopping {
     Cut,
 }
 
+/// Why nothing begins any more, for people.
+pub(super) const STOPS: &str = "Castoff is being stopped; nothing of it ran";
+
 impl Engine {
     /// Runs and turns that go on by themselves: those that wait for a person do not count.
     pub fn under_way(&self) -> usize {
@@ -60,7 +63,7 @@ impl Engine {
         self.inform(&text, step);
         let waiting: Vec<RunId> = self.queues.values().flatten().cloned().collect();
         for run in waiting {
-            self.refuse(&run, "Castoff is being stopped; nothing of it ran".to_owned(), step);
+            self.refuse(&run, STOPS.to_owned(), step);
         }
     }
 

@@ -4,8 +4,8 @@ use super::{Access, Plan, Review};
 use crate::domain::text::visible_line;
 
 impl Plan {
-    /// Everything that the digest binds but the task itself, as names (of ten letters at most) and values in one line
-    /// each, without invisible characters; the digest last.
+    /// What an approver sees of a plan beside its task, as names (of ten letters at most) and values in one line each,
+    /// without invisible characters; the digest, which binds the smaller limits too, last.
     pub fn facts(&self) -> Vec<(&'static str, String)> {
         let shown = |path: &std::path::Path| visible_line(&path.to_string_lossy());
         let mut facts =
