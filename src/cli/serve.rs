@@ -2,7 +2,6 @@
 
 use std::io::{IsTerminal as _, Write as _};
 use std::path::Path;
-use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -15,9 +14,6 @@ use crate::config::Installation;
 use crate::runner::{self, RunnerPlaces};
 use crate::runtime::{child, clock, core, prepare, stopping};
 use crate::{control, keeper};
-
-/// How long the end of the core's connection may take to be noticed after the core's own.
-const LINK_END_TIME: Duration = Duration::from_millis(100);
 
 /// What `castoff runner` does.
 #[derive(Debug, Clone, Copy)]
@@ -186,8 +182,6 @@ fn end_with_input(stop: CancellationToken) -> anyhow::Result<()> {
     std::thread::Builder::new().name("parent".to_owned()).spawn(move || {
         let ended = std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink());
         tracing::info!("the core is gone ({ended:?}): the runner ends");
-        // Its connection says so too, and of a run that goes with its connection it is told so.
-        std::thread::sleep(LINK_END_TIME);
         stop.cancel();
     })?;
     Ok(())

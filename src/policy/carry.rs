@@ -62,6 +62,15 @@ pub(crate) fn carried(command: &Command) -> Vec<Carried> {
             vec![unknown(&format!("what `{name}` puts in a command's place"))]
         }
         "trap" => trap(text),
+        // A name that is not the program's, or, in POSIX (Shell Command Language, 2.14), the program itself.
+        "exec" if arguments.iter().take(1).any(|word| word.fixed.starts_with('-')) => {
+            let what = unknown("what `exec` with an option runs");
+            Wrapper::of(name, None)
+                .into_iter()
+                .flat_map(|shape| wrapped(name, shape, arguments))
+                .chain([what])
+                .collect()
+        }
         "find" => find(arguments),
         "flock" => flock(arguments),
         "script" => script(arguments),

@@ -52,6 +52,9 @@ use crate::protocol::runner::{FromRunner, Readiness};
 
 /// How long runs, and then keepers, may take to end when the runner stops.
 const CLOSE_TIME_MAX: Duration = Duration::from_secs(40);
+/// How long a connection whose core is gone has to say so, before a run that goes with it is told that
+/// the runner stops.
+const LINK_END_TIME: Duration = Duration::from_millis(100);
 /// How long [`health`] waits.
 const HEALTH_TIME_MAX: Duration = Duration::from_secs(10);
 
@@ -122,7 +125,8 @@ pub enum RunnerError {
     },
 }
 
-/// Serves `run/runner/runner.sock` until `stop`; live runs and keepers end first.
+/// Serves `run/runner/runner.sock` until `stop`: no connection is accepted from then on, so that a core that
+/// starts meanwhile waits for the next runner; live runs and keepers end first.
 ///
 /// # Errors
 /// [`RunnerError`] when its own places are not usable, or another runner works on them. An engine that
@@ -133,10 +137,15 @@ pub async fn serve(places: RunnerPlaces, stop: CancellationToken) -> Result<(), 
     let _only = lock(&places.home, &state)?;
     let journal = Journal::open(&state.join("journal")).map_err(at(&state))?;
     let listener = listen(&places.home)?;
-    let runner = Arc::new(Runner::new(places, journal, stop.clone()));
+    let runner = Arc::new(Runner::new(places, journal));
     runner.tracker.spawn(engine::supervise(Arc::clone(&runner)));
     runner.tracker.spawn(keeper::end_idle(Arc::clone(&runner)));
-    accept(&runner, &listener).await;
+    tokio::select! {
+        () = accept(&runner, &listener) => {}
+        () = stop.cancelled() => drop(listener),
+    }
+    tokio::time::sleep(LINK_END_TIME).await;
+    runner.stop.cancel();
     let engine = runner.engine();
     runner.tracker.close();
     if tokio::time::timeout(CLOSE_TIME_MAX, runner.tracker.wait()).await.is_err() {
@@ -205,11 +214,7 @@ pub async fn build_images(
 async fn accept(runner: &Arc<Runner>, listener: &UnixListener) {
     let own = rustix::process::geteuid().as_raw();
     loop {
-        let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
-            () = runner.stop.cancelled() => return,
-        };
-        match accepted.and_then(|(stream, _)| Ok((stream.peer_cred()?.uid(), stream))) {
+        match listener.accept().await.and_then(|(stream, _)| Ok((stream.peer_cred()?.uid(), stream))) {
             Ok((uid, stream)) if uid == own => {
                 runner.tracker.spawn(requests::serve(Arc::clone(runner), stream));
             }

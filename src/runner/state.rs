@@ -95,7 +95,7 @@ pub(super) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl Runner {
     /// A runner that has not met its engine yet.
-    pub(super) fn new(places: RunnerPlaces, journal: Journal, stop: CancellationToken) -> Self {
+    pub(super) fn new(places: RunnerPlaces, journal: Journal) -> Self {
         let (files_uid, files_gid) = rules::kept_files_owner(&places).unwrap_or(rules::FILES_OWNER_DEFAULT);
         Self {
             journal: Mutex::new(journal),
@@ -104,7 +104,7 @@ impl Runner {
             live: Mutex::default(),
             leaving: Mutex::default(),
             tracker: TaskTracker::new(),
-            stop,
+            stop: CancellationToken::new(),
             readiness: watch::Sender::new(engine::starting(files_uid, files_gid)),
             news: tokio::sync::broadcast::Sender::new(64),
             engine: Mutex::default(),

@@ -141,6 +141,8 @@ fn an_option_or_wrapper_that_is_not_known() {
             "eval \"$x\"",
             "source ./x",
             "trap \"$x\" EXIT",
+            "exec -a x git status",
+            "sh -c 'exec -c git status'",
         ],
     );
 }

@@ -11,6 +11,9 @@ mod house;
 
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
+use std::time::Duration;
+
+use tokio::net::UnixStream;
 
 use castoff::domain::ids::RunId;
 use castoff::domain::run::{Ending, StopCause};
@@ -124,6 +127,27 @@ async fn a_stop_a_lost_connection_and_a_restart_end_a_run_and_its_changes_are_he
     core.tell(ToRunner::Drop { run: run(1) }).await;
     assert_eq!(core.hear().await, FromRunner::Dropped { run: run(1) });
     house.end().await;
+    assert_nothing_left(&house).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_runner_that_ends_is_not_taken_for_the_next_one() {
+    let mut house = House::new().await;
+    house.start();
+    let mut core = house.connect().await;
+    let mut plan = house.plan(&core, "trap '' TERM; echo begun; while :; do sleep 1; done");
+    (plan.covers, _) = core.survey(&run(1), plan.mounts.clone()).await;
+    core.send_run(&run(1), &plan).await;
+    while !matches!(core.hear().await, FromRunner::Output { .. }) {}
+    let ended = async { tokio::join!(house.end(), core.follow()).1 };
+    let refused = async {
+        let socket = house.home().join("run/runner/runner.sock");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        (UnixStream::connect(&socket).await.unwrap_err().kind(), socket.exists())
+    };
+    let ((_, end), refused) = tokio::join!(ended, refused);
+    assert_eq!(refused, (std::io::ErrorKind::ConnectionRefused, true));
+    assert_eq!(end.ending, Ending::Stopped { cause: StopCause::Shutdown });
     assert_nothing_left(&house).await;
 }
 
