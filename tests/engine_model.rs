@@ -93,6 +93,29 @@ fn the_usual_way_is_seen_from_question_to_undo() {
     assert_eq!(seen, (1, 1, 1), "{:?}", world.model);
 }
 
+#[test]
+fn a_yes_and_an_undo_while_the_runner_is_away_count_when_it_is_back() {
+    let mut world = World::new();
+    world.take(&Op::Ready { well: true }, false);
+    world.take(&Op::Ask { by: 0, script: 1, yes: false }, false);
+    world.take(&Op::Next { run: 0, change: Change::None }, true);
+    world.take(&Op::Gone, false);
+    world.take(&Op::Answer { run: 0, by: 0, yes: true }, false);
+    world.take(&Op::Ready { well: false }, false);
+    let before = world.model.surveys();
+    world.take(&Op::Ready { well: true }, false);
+    assert_eq!(world.model.surveys(), before + 1);
+    for change in [Change::None, Change::Safe, Change::None] {
+        world.take(&Op::Next { run: 0, change }, true);
+    }
+    world.take(&Op::Gone, false);
+    world.take(&Op::Undo { run: 0, by: 0 }, false);
+    world.take(&Op::Ready { well: true }, false);
+    world.take(&Op::Next { run: 0, change: Change::None }, true);
+    assert_eq!((world.model.launches(), world.model.landings()), (1, 1), "{:?}", world.model);
+    assert!(world.model.undos() > 0, "{:?}", world.model);
+}
+
 /// So that the model is known to see rules that are learned, used and taken back.
 #[test]
 fn what_is_allowed_always_asks_no_more_until_it_is_revoked() {

@@ -144,8 +144,10 @@ pub struct Engine {
     /// Each person's live run, and those that wait for it.
     live: BTreeMap<PersonId, RunId>,
     queues: BTreeMap<PersonId, VecDeque<RunId>>,
-    /// Runs whose fate the runner has to tell.
+    /// Runs whose fate the runner has to tell, and whether that is all that it has to do something about: what it was
+    /// asked while it was away went nowhere.
     lost: Vec<RunId>,
+    away: bool,
     stopping: Stopping,
     turns: BTreeMap<TurnId, LiveTurn>,
     /// Each person's turn under way, and those that wait for it.
@@ -202,6 +204,7 @@ impl Engine {
             live: BTreeMap::new(),
             queues: BTreeMap::new(),
             lost: Vec::new(),
+            away: true,
             stopping: Stopping::No,
         }
     }

@@ -160,11 +160,14 @@ impl Engine {
                 }
                 RunState::Running => {
                     engine.live.insert(person, run.clone());
-                    engine.lost.push(run);
                 }
-                RunState::Applying | RunState::Dropping | RunState::Undoing => engine.lost.push(run),
-                RunState::Held { .. } if engine.holds_unread(&run) => engine.lost.push(run),
-                RunState::Asking { .. } | RunState::Held { .. } | RunState::Refused { .. } | RunState::Done { .. } => {}
+                RunState::Applying
+                | RunState::Dropping
+                | RunState::Undoing
+                | RunState::Asking { .. }
+                | RunState::Held { .. }
+                | RunState::Refused { .. }
+                | RunState::Done { .. } => {}
             }
         }
     }
@@ -176,7 +179,10 @@ impl Engine {
             // Without its engine it could read no changes, and what is not seen would be taken for nothing.
             return;
         }
-        let lost = std::mem::take(&mut self.lost);
+        let mut lost = std::mem::take(&mut self.lost);
+        if std::mem::take(&mut self.away) {
+            lost = self.waiting_for_runner();
+        }
         let mut running = Vec::new();
         for run in lost {
             match self.runs.get(&run).map(|live| live.record.state.clone()) {
@@ -204,7 +210,12 @@ impl Engine {
 
     pub(super) fn runner_gone(&mut self) {
         self.runner = None;
-        let under_way = self.runs.iter().filter(|(run, live)| match live.record.state {
+        self.away = true;
+    }
+
+    /// Runs that go on only with the runner's answer.
+    fn waiting_for_runner(&self) -> Vec<RunId> {
+        let waiting = self.runs.iter().filter(|(run, live)| match live.record.state {
             RunState::Running | RunState::Applying | RunState::Dropping | RunState::Undoing | RunState::Planning => {
                 true
             }
@@ -212,7 +223,7 @@ impl Engine {
             RunState::Held { .. } => self.holds_unread(run),
             RunState::Queued | RunState::Refused { .. } | RunState::Done { .. } => false,
         });
-        self.lost = under_way.map(|(run, _)| run.clone()).collect();
+        waiting.map(|(run, _)| run.clone()).collect()
     }
 
     pub(super) fn recalled(&mut self, runs: Vec<(RunId, Fate)>, step: &mut Step) {

@@ -65,8 +65,10 @@ pub(super) fn with_ends(text: &str) -> Option<String> {
         let from = text.get(read + at..).unwrap_or_default();
         let after = from.trim_start_matches('<');
         let end = text.len() - after.len();
-        // `<<<` is another operator, and the longest one counts.
-        if (from.len() - after.len()) % 3 == 2 && is_quotes(after) {
+        // `<<<` is another operator, and the longest one counts; a `\` may take the first away.
+        let operators = from.len() - after.len();
+        let escaped = text.get(..end - operators).is_some_and(|before| before.ends_with('\\'));
+        if (operators % 3 == 2 || escaped && operators % 3 == 0) && is_quotes(after) {
             found.push_str(text.get(found.len()..end - 1).unwrap_or_default());
             found.push(' ');
         }

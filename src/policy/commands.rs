@@ -208,10 +208,16 @@ impl<'a> Draft<'a> {
             self.span.clone_from(span);
             self.unread(what);
         }
+        for command in facts.commands.iter().filter(|_| facts.evaluates) {
+            self.span.clone_from(&command.span);
+            let words = command.arguments().iter().map(|word| word.fixed.as_str());
+            if words.chain(command.input.as_deref()).any(is_subscripted) {
+                self.cannot_tell("what a subscript runs, where that text is evaluated");
+            }
+        }
         for assignment in &facts.assignments {
             self.span.clone_from(&assignment.span);
-            let value = assignment.value.as_deref().unwrap_or_default();
-            if value.contains("[$(") || value.contains("[`") {
+            if is_subscripted(assignment.value.as_deref().unwrap_or_default()) {
                 self.cannot_tell(&format!("what `{}` runs as a subscript", assignment.name));
             }
             if environment::executes(&assignment.name, assignment.value.as_deref()) {
@@ -237,4 +243,14 @@ impl<'a> Draft<'a> {
         }
         self.span = None;
     }
+}
+
+/// Whether a text runs something when it is evaluated as arithmetic: `a[$(id)]`.
+fn is_subscripted(text: &str) -> bool {
+    let of_name =
+        |at: usize| text.get(..at).is_some_and(|name| name.ends_with(|c: char| c.is_ascii_alphanumeric() || c == '_'));
+    text.match_indices('[').any(|(at, _)| {
+        let inside = text.get(at..).and_then(|rest| rest.split(']').next()).unwrap_or_default();
+        (inside.contains("$(") || inside.contains('`')) && (of_name(at) || matches!(inside.get(1..2), Some("$" | "`")))
+    })
 }

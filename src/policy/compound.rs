@@ -2,6 +2,7 @@
 
 use brush_parser::ast::{CompoundCommand, ExtendedTestExpr};
 
+use super::misread;
 use super::walk::{Walk, excerpt, span_of};
 
 impl Walk {
@@ -22,6 +23,7 @@ impl Walk {
 
     /// A word of `[[ … ]]`, which may be evaluated as arithmetic, subscripts with commands included.
     fn tested(&mut self, raw: &str) {
+        self.facts.evaluates = true;
         if raw.contains('[') && (raw.contains("$(") || raw.contains('`')) {
             self.unknown(format!("what `{}` runs as a subscript", excerpt(raw)));
         }
@@ -41,9 +43,8 @@ impl Walk {
         match compound {
             CompoundCommand::Arithmetic(arithmetic) => {
                 // brush-parser 0.4.0 calls `( ( cmd ) )` and `((cmd) )` arithmetic; bash runs them.
-                let (start, end) = (arithmetic.loc.start.index, arithmetic.loc.end.index);
-                let text: String = self.source.chars().skip(start).take(end.saturating_sub(start)).collect();
-                if !(text.starts_with("((") && text.ends_with("))")) {
+                let text = self.text_at(&(arithmetic.loc.start.index..arithmetic.loc.end.index));
+                if !(text.starts_with("((") && text.ends_with("))")) || misread::has_comment(&text) {
                     self.unknown(format!("`{}` may be arithmetic or commands", excerpt(&text)));
                     // What it runs if they are commands: two parentheses less, one at a time.
                     let inner = text.strip_prefix('(').and_then(|text| text.trim_end().strip_suffix(')'));
@@ -51,16 +52,26 @@ impl Walk {
                         self.source(&inner);
                     }
                 }
-                self.word(&arithmetic.expr.value);
+                self.arithmetic(&arithmetic.expr.value);
             }
             CompoundCommand::ArithmeticForClause(clause) => {
+                let head = self.text_at(&(clause.loc.start.index..clause.body.loc.start.index));
+                if misread::has_comment(&head) {
+                    self.unknown(format!("what `{}` evaluates", excerpt(&head)));
+                }
                 for part in [&clause.initializer, &clause.condition, &clause.updater].into_iter().flatten() {
-                    self.word(&part.value);
+                    self.arithmetic(&part.value);
                 }
                 self.list(&clause.body.list);
             }
             CompoundCommand::BraceGroup(group) => self.list(&group.list),
-            CompoundCommand::Subshell(subshell) => self.list(&subshell.list),
+            CompoundCommand::Subshell(subshell) => {
+                let text = self.text_at(&(subshell.loc.start.index..subshell.loc.end.index));
+                if text.starts_with("((") {
+                    self.unknown(format!("`{}` may be arithmetic or commands", excerpt(&text)));
+                }
+                self.list(&subshell.list);
+            }
             CompoundCommand::ForClause(clause) => {
                 for word in clause.values.iter().flatten() {
                     self.stand(span_of(word));

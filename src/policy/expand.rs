@@ -2,6 +2,7 @@
 
 use brush_parser::word::{self, Parameter, ParameterExpr, WordPiece, WordPieceWithSource};
 
+use super::misread;
 use super::walk::{DEPTH_MAX, Walk, excerpt};
 
 impl Walk {
@@ -47,15 +48,41 @@ impl Walk {
             WordPiece::DoubleQuotedSequence(pieces) | WordPiece::GettextDoubleQuotedSequence(pieces) => {
                 self.pieces(pieces);
             }
-            WordPiece::CommandSubstitution(source) => self.source(&source),
+            WordPiece::CommandSubstitution(source) => {
+                if misread::ends_in_comment(&source, &self.options) {
+                    self.unknown(format!("where `$({}` ends, a comment in it", excerpt(&source)));
+                }
+                self.source(&source);
+            }
             WordPiece::BackquotedCommandSubstitution(source) => self.backquoted(&source),
-            WordPiece::ArithmeticExpression(expression) => self.word(&expression.value),
+            WordPiece::ArithmeticExpression(expression) => self.arithmetic(&expression.value),
             WordPiece::ParameterExpansion(expression) => self.parameter(expression),
             WordPiece::Text(_)
             | WordPiece::SingleQuotedText(_)
             | WordPiece::AnsiCQuotedText(_)
             | WordPiece::TildeExpansion(_)
             | WordPiece::EscapeSequence(_) => {}
+        }
+    }
+
+    /// What is evaluated: quotes keep nothing in it from being substituted, and a subscript is expanded twice.
+    pub(super) fn arithmetic(&mut self, raw: &str) {
+        self.facts.evaluates = true;
+        let mut open = 0_i32;
+        // `$((cmd) )`, or what looks so to bash alone, is a substitution.
+        let commands = raw.chars().any(|c| {
+            open += i32::from(c == '(') - i32::from(c == ')');
+            open < 0
+        });
+        if commands || raw.contains("\\$") || raw.contains("\\`") {
+            self.unknown(format!("what `{}` evaluates", excerpt(raw)));
+        }
+        self.word(raw);
+        if raw.contains('\'') {
+            match word::parse_heredoc(raw, &self.options) {
+                Ok(pieces) => self.pieces(pieces),
+                Err(_) => self.unknown(format!("`{}` cannot be parsed", excerpt(raw))),
+            }
         }
     }
 
@@ -86,7 +113,9 @@ impl Walk {
             | E::LowercaseFirstChar { parameter, pattern: text, .. }
             | E::LowercasePattern { parameter, pattern: text, .. } => (Some(parameter), text, None),
             E::Substring { parameter, offset, length, .. } => {
-                (Some(parameter), Some(offset.value), length.map(|length| length.value))
+                self.arithmetic(&offset.value);
+                length.iter().for_each(|length| self.arithmetic(&length.value));
+                (Some(parameter), None, None)
             }
             E::ReplaceSubstring { parameter, pattern, replacement, .. } => {
                 (Some(parameter), Some(pattern), replacement)
@@ -99,9 +128,12 @@ impl Walk {
             E::VariableNames { .. } | E::MemberKeys { .. } => (None, None, None),
         };
         if let Some(Parameter::NamedWithIndex { index, .. }) = parameter {
-            self.word(&index);
+            self.arithmetic(&index);
         }
         for text in [first, second].into_iter().flatten() {
+            if text.contains("<(") || text.contains(">(") {
+                self.unknown(format!("what `{}` runs", excerpt(&text)));
+            }
             self.word(&text);
             // Between double quotes a single one is a character like others: `"${x-'$(id)'}"`.
             for piece in word::parse(&text, &self.options).into_iter().flatten() {

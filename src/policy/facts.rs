@@ -18,6 +18,8 @@ pub(crate) struct Facts {
     pub(crate) feeds: Vec<Feed>,
     /// Functions that the script defines; their bodies are among the commands.
     pub(crate) functions: Vec<String>,
+    /// Whether it evaluates arithmetic, and so the texts that its variables hold.
+    pub(crate) evaluates: bool,
     /// What cannot be told from the text.
     pub(crate) unknowns: Vec<Unknown>,
     /// What is plain enough to run in a container, but not what a strict policy takes for known.

@@ -27,6 +27,7 @@ mod inline;
 mod judge;
 mod learned;
 mod listing;
+mod misread;
 mod options;
 mod outgoing;
 mod parsed;

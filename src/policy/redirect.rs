@@ -6,6 +6,7 @@ use brush_parser::ast::{
 use brush_parser::word;
 
 use super::facts::Redirect;
+use super::misread::joined;
 use super::walk::Walk;
 use super::word::Word;
 
@@ -47,7 +48,7 @@ impl Walk {
                 self.unknown("what the many substitutions of a here-document run");
             }
             IoRedirect::HereDocument(_, document) if document.requires_expansion => {
-                match word::parse_heredoc(&document.doc.value, &self.options) {
+                match word::parse_heredoc(&joined(&document.doc.value), &self.options) {
                     Ok(pieces) => self.pieces(pieces),
                     Err(_) => self.unknown("a here-document cannot be parsed"),
                 }

@@ -7,12 +7,13 @@ use brush_parser::ast::{
     AndOr, AndOrList, AssignmentName, AssignmentValue, Command as Node, CommandPrefixOrSuffixItem as Item,
     CompoundList, CompoundListItem, Pipeline, SeparatorOperator, SimpleCommand,
 };
-use brush_parser::{Parser, ParserOptions};
+use brush_parser::{ParserOptions, parse_tokens};
 
 use super::bounds;
 use super::carry::{self, Carried};
 use super::dialect;
 use super::facts::{Assignment, Command, Facts, Feed, Redirect, Span, Unknown};
+use super::misread;
 use super::redirect::{Input, input, word_of};
 use super::word::Word;
 use super::written::Written;
@@ -107,12 +108,14 @@ impl Walk {
         self.depth -= 1;
     }
 
-    /// Walks `source`, or returns `false` when it cannot be parsed (brush-parser 0.4.0 panics at `99999999999>a`).
+    /// Walks `source`, or returns `false` when it cannot be parsed.
     fn read(&mut self, source: &str) -> bool {
         let ended = bounds::with_ends(source).inspect(|_| self.unknown("where a here-document with an empty end ends"));
         let source = ended.as_deref().unwrap_or(source);
-        let parse = || Parser::new(source.as_bytes(), &self.options).parse_program();
+        let Some(tokens) = misread::tokens(source, &self.options) else { return false };
+        let parse = || parse_tokens(&tokens, &self.options);
         let Ok(Ok(program)) = catch_unwind(AssertUnwindSafe(parse)) else { return false };
+        misread::misread(source, &tokens).into_iter().for_each(|what| self.unknown(what));
         program.complete_commands.iter().for_each(|list| self.list(list));
         true
     }
@@ -205,7 +208,7 @@ impl Walk {
         let name = match &assignment.name {
             AssignmentName::VariableName(name) => name,
             AssignmentName::ArrayElementName(name, index) => {
-                self.word(index);
+                self.arithmetic(index);
                 name
             }
         };
@@ -217,7 +220,7 @@ impl Walk {
             }
             AssignmentValue::Array(items) => {
                 for (key, value) in items {
-                    key.iter().for_each(|key| self.word(&key.value));
+                    key.iter().for_each(|key| self.arithmetic(&key.value));
                     self.word(&value.value);
                 }
                 None
@@ -255,22 +258,11 @@ impl Walk {
         }
     }
 
-    /// brush-parser 0.4.0 leaves out a `\` before the end of a line inside of `$'…'`; bash keeps both.
     fn argument(&mut self, word: &brush_parser::ast::Word, words: &mut Vec<Word>) {
-        let place = span_of(word);
-        // Nor does it know `{name}>file`, which gives the file a number of the shell's choice.
-        let name = word.value.strip_prefix('{').and_then(|rest| rest.strip_suffix('}'));
-        let named = name.is_some_and(|name| name.chars().all(|c| c.is_alphanumeric() || c == '_'));
-        let after = place.as_ref().filter(|_| named).and_then(|place| self.source.chars().nth(place.end));
-        if matches!(after, Some('<' | '>')) {
+        if self.numbers_file(word) {
             return;
         }
-        if let Some(place) = place.filter(|_| word.value.contains("$'")) {
-            let text: String = self.source.chars().skip(place.start).take(place.len()).collect();
-            if text.contains("\\\n") {
-                self.unknown(format!("what the lines inside of `{}` are", excerpt(&text)));
-            }
-        }
+        self.broken_lines(word);
         self.word(&word.value);
         words.extend(Word::read(&word.value, &self.options));
     }

@@ -89,6 +89,8 @@ pub struct Wires {
 pub async fn serve(link: Link, mut wires: Wires) {
     while !wires.stop.is_cancelled() {
         if let Ok(stream) = UnixStream::connect(&wires.socket).await {
+            // What was said meanwhile went nowhere, and the engine asks again once the runner is ready.
+            while wires.outgoing.try_recv().is_ok() {}
             if let Err(error) = talk(&link, &mut wires, stream).await {
                 tracing::warn!("the runner's connection ended: {error}");
             }
@@ -97,8 +99,6 @@ pub async fn serve(link: Link, mut wires: Wires) {
                 return;
             }
         }
-        // What was said meanwhile went nowhere, and the engine asks again once the runner is ready.
-        while wires.outgoing.try_recv().is_ok() {}
         tokio::select! {
             () = wires.stop.cancelled() => {}
             () = tokio::time::sleep(RETRY) => {}

@@ -33,6 +33,8 @@ impl Said {
             return BTreeSet::new();
         }
         let mut named: BTreeSet<&str> = self.programs.iter().map(|program| base_name(program)).collect();
+        // The trace of bash has no more than that of a program whose name has a blank in it.
+        named.extend(self.programs.iter().filter_map(|program| program.split_whitespace().next()).map(base_name));
         if named.contains("~") {
             // The home of a script is its directory.
             named.extend(seen.started.iter().filter_map(|words| words.first()?.strip_prefix("/work/")));

@@ -1,7 +1,7 @@
 //! Scripts of all shapes of the shell's grammar, inside one another, from a seed.
 
 use proptest::prelude::*;
-use proptest::sample::select;
+use proptest::sample::{Index, select};
 use proptest::strategy::ValueTree as _;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 
@@ -42,14 +42,94 @@ const WORDS: &[&str] = &[
     "\"#\"",
 ];
 
+/// What is put into scripts that are mangled: all that begins, ends, hides or joins something.
+const FRAGMENTS: &[&str] = &[
+    "$(",
+    ")",
+    "(",
+    "'",
+    "\"",
+    " # ",
+    " #",
+    "# ) ",
+    "\\\n",
+    "\n",
+    ";",
+    "((",
+    "))",
+    "$((",
+    "$[",
+    "]",
+    "[",
+    "a[1 ",
+    "]=1",
+    "`",
+    "<<E ",
+    "\nE\n",
+    "<<'E' ",
+    "<<-E\n",
+    "@(",
+    "!(",
+    "|",
+    "{ ",
+    "}",
+    "${x:-",
+    "${x#",
+    "${a[",
+    "$'",
+    "\\'",
+    "\\",
+    "\\\"",
+    "a=(",
+    "[[ ",
+    " ]]",
+    "for ((",
+    "; esac",
+    "case x in ",
+    "x) ",
+    ";;",
+    "<(",
+    "$",
+    "\"$(",
+    "<<<",
+    "shopt -s extglob\n",
+    "eval ",
+    "declare ",
+    "\t",
+    "  ",
+    "alpha",
+    "; beta;",
+    "$(gamma)",
+    "$(delta) ' ",
+];
+
 /// As many scripts as asked for.
 pub(crate) fn scripts(seed: u64, count: usize) -> Vec<String> {
+    generate(&script(), seed, count)
+}
+
+/// The same, with something put in or taken out here and there: most are no scripts any more, and the others are
+/// of the kind that only an attacker writes.
+pub(crate) fn mangled(seed: u64, count: usize) -> Vec<String> {
+    let changes = proptest::collection::vec((any::<Index>(), 0..3_usize, select(FRAGMENTS)), 1..4);
+    let mangle = |(script, changes): (String, Vec<(Index, usize, &str)>)| {
+        let mut text: Vec<char> = script.chars().take(400).collect();
+        for (place, out, fragment) in changes {
+            let at = place.index(text.len() + 1);
+            let end = text.len().min(at + out);
+            text.splice(at..end, fragment.chars().filter(|_| out < 2));
+        }
+        text.into_iter().collect()
+    };
+    generate(&(script(), changes).prop_map(mangle).boxed(), seed, count)
+}
+
+fn generate(scripts: &BoxedStrategy<String>, seed: u64, count: usize) -> Vec<String> {
     let mut bytes = [0; 32];
     bytes[..8].copy_from_slice(&seed.to_le_bytes());
     let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &bytes);
     let mut runner = TestRunner::new_with_rng(Config::default(), rng);
-    let script = script();
-    (0..count).map(|_| script.new_tree(&mut runner).unwrap().current()).collect()
+    (0..count).map(|_| scripts.new_tree(&mut runner).unwrap().current()).collect()
 }
 
 fn space() -> impl Strategy<Value = &'static str> {

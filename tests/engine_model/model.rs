@@ -75,6 +75,7 @@ pub(crate) struct Model {
     may_land: BTreeMap<RunId, May>,
     landed: usize,
     undone: usize,
+    surveyed: usize,
 }
 
 impl Model {
@@ -88,6 +89,10 @@ impl Model {
 
     pub(crate) fn undos(&self) -> usize {
         self.undone
+    }
+
+    pub(crate) fn surveys(&self) -> usize {
+        self.surveyed
     }
 
     /// Commits a step and checks it and its effects.
@@ -191,6 +196,7 @@ impl Model {
                 self.landed += 1;
             }
             Effect::Tell(ToRunner::Undo { .. }) => self.undone += 1,
+            Effect::Tell(ToRunner::Survey { .. }) => self.surveyed += 1,
             Effect::Tell(_) | Effect::Show(_) | Effect::Decline { .. } => {}
             other => panic!("nobody said anything: {other:?}"),
         }

@@ -175,6 +175,7 @@ fn a_here_document_that_ends_at_nothing_is_not_given_to_the_parser() {
         &[
             "cat <<\"\" -e b ] (rm |c)$ ]]\n",
             "cat <<'' x",
+            "'cat'\\<<<'' x # y",
             "cat <<-'\"' \nx",
             "cat <\\\n<'' x",
             "cat <<<<<'' x",

@@ -6,6 +6,7 @@ mod environment;
 mod explained;
 mod files;
 mod hostile;
+mod misread;
 mod obeyed_options;
 mod properties;
 mod scripts;

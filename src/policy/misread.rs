@@ -1,0 +1,186 @@
+//! Where brush-parser 0.4.0 cuts a script into words otherwise than bash does: a program that it leaves out of a word,
+//! or takes for a part of one, would be seen by nobody. Found by comparing it with bash; each is an unknown.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use brush_parser::ast::Word;
+use brush_parser::{ParserOptions, Token, uncached_tokenize_str};
+
+use super::facts::Span;
+use super::walk::{Walk, excerpt, span_of};
+
+/// What in `source`, which the parser has cut into `tokens`, bash reads otherwise, for people; `None` for nothing.
+pub(super) fn misread(source: &str, tokens: &[Token]) -> Option<String> {
+    if !source.contains(['$', '(', '[']) {
+        return None;
+    }
+    let source: Vec<char> = source.chars().collect();
+    if let Some(place) = left_out(&source, tokens) {
+        return Some(format!("what `{}` is to the shell", excerpt(&source.get(place)?.iter().collect::<String>())));
+    }
+    let (mut array, mut before): (Option<usize>, _) = (None, "");
+    // Words that are of a here-document: its end, its text, and its end again; and whether more of its line follows.
+    let (mut document, mut pending) = (0_usize, false);
+    for token in tokens {
+        let text = token.to_str();
+        match token {
+            Token::Operator(operator, _) => match operator.as_str() {
+                "(" => array = array.map(|depth| depth + 1).or_else(|| before.ends_with('=').then_some(1)),
+                ")" => array = array.map(|depth| depth - 1).filter(|depth| *depth > 0),
+                "<<" | "<<-" if pending => return Some("which of the here-documents of a line is which".to_owned()),
+                "<<" | "<<-" => (document, pending) = (3, true),
+                "\n" => pending = false,
+                _ => {}
+            },
+            Token::Word(..) if document > 0 => document -= 1,
+            // Its text begins behind the next end of a line, wherever that is.
+            Token::Word(..) if pending && (text.contains(['\n', '`']) || text.contains("$(")) => {
+                return Some("what follows a here-document in its line".to_owned());
+            }
+            Token::Word(..) => {
+                let location = token.location();
+                let place = location.start.index..location.end.index;
+                let raw: String = source.get(place).unwrap_or_default().iter().collect();
+                let wrong = is_cut(&raw, text) || is_quoted_group(text) || is_open_subscript(text, array.is_some());
+                if wrong {
+                    return Some(format!("what `{}` is to the shell", excerpt(&raw)));
+                }
+            }
+        }
+        before = text;
+    }
+    None
+}
+
+/// Where there is text that is in no token, and no comment either.
+fn left_out(source: &[char], tokens: &[Token]) -> Option<Span> {
+    let mut places: Vec<Span> =
+        tokens.iter().map(|token| token.location().start.index..token.location().end.index).collect();
+    places.sort_by_key(|place| place.start);
+    places.push(Span { start: source.len(), end: source.len() });
+    let mut end = 0;
+    for place in places {
+        let text: String = source.get(end..place.start).unwrap_or_default().iter().collect();
+        let rest = text.trim_matches([' ', '\t', '\\', '\n']);
+        let is_comment = rest.starts_with('#') && !rest.contains('\n');
+        if !rest.is_empty() && !is_comment {
+            return Some(end..place.start);
+        }
+        end = end.max(place.end);
+    }
+    None
+}
+
+impl Walk {
+    /// What stands at `place` of the source that is being read.
+    pub(super) fn text_at(&self, place: &Span) -> String {
+        self.source.chars().skip(place.start).take(place.len()).collect()
+    }
+
+    /// Whether a word is the `{name}` of `{name}>file`, which gives the file a number of the shell's choice.
+    pub(super) fn numbers_file(&self, word: &Word) -> bool {
+        let name = word.value.strip_prefix('{').and_then(|rest| rest.strip_suffix('}'));
+        let named = name.is_some_and(|name| name.chars().all(|c| c.is_alphanumeric() || c == '_'));
+        let after = span_of(word).filter(|_| named).and_then(|place| self.source.chars().nth(place.end));
+        matches!(after, Some('<' | '>'))
+    }
+
+    /// A `\` before the end of a line inside of `$'…'` is left out; bash keeps both.
+    pub(super) fn broken_lines(&mut self, word: &Word) {
+        let Some(place) = span_of(word).filter(|_| word.value.contains("$'")) else { return };
+        let text = self.text_at(&place);
+        if text.contains("\\\n") {
+            self.unknown(format!("what the lines inside of `{}` are", excerpt(&text)));
+        }
+    }
+}
+
+/// Whether a word with substitutions lost some of its text: comments and here-documents inside of it are left out, and
+/// a comment that is kept has lost the end of its line.
+fn is_cut(raw: &str, text: &str) -> bool {
+    if !["$(", "${", "$["].iter().any(|opener| text.contains(opener)) {
+        return false;
+    }
+    // Where a word stands is told two characters too early for each line that is joined before it.
+    let plain =
+        |text: &str| text.replace("\\\n", "").replace('\t', " ").trim_start_matches([' ', '\n', '\\']).to_owned();
+    // In a parameter, `<<` begins no here-document.
+    let documents = text.split("${").skip(1).any(|rest| rest.split('}').next().is_some_and(|rest| rest.contains("<<")));
+    documents || plain(raw) != plain(text) || raw.contains("\\\n") && has_comment(raw)
+}
+
+/// Whether a comment may stand in `text`: a `#` that begins a word.
+pub(super) fn has_comment(text: &str) -> bool {
+    let begins = |at: usize| {
+        let before = text.get(..at).unwrap_or_default().trim_end_matches("\\\n");
+        before.is_empty() || before.ends_with(|c: char| c.is_whitespace() || ";&|()<>`".contains(c))
+    };
+    text.match_indices('#').any(|(at, _)| begins(at))
+}
+
+/// The tokens of `source`; `None` when it cannot be cut (brush-parser 0.4.0 panics at `99999999999>a`).
+pub(super) fn tokens(source: &str, options: &ParserOptions) -> Option<Vec<Token>> {
+    let cut = || uncached_tokenize_str(source, &options.tokenizer_options());
+    catch_unwind(AssertUnwindSafe(cut)).ok()?.ok()
+}
+
+/// Whether a comment runs to the end of `text`, and so over what follows it.
+pub(super) fn ends_in_comment(text: &str, options: &ParserOptions) -> bool {
+    let last = text.rsplit('\n').next().unwrap_or_default();
+    last.contains('#')
+        && tokens(text, options).is_none_or(|tokens| {
+            let end = tokens.last().map_or(0, |token| token.location().end.index);
+            text.chars().skip(end).any(|c| c == '#')
+        })
+}
+
+/// Whether `@(…)` or its like holds quotes, which the parser counts parentheses in.
+fn is_quoted_group(text: &str) -> bool {
+    let is_plain = |rest: &str| !rest.contains(['\'', '"', '`', '\\', '$', '#', '\n', ';', '<', '>']);
+    let groups = ["@(", "?(", "*(", "+(", "!("];
+    if !groups.iter().any(|group| text.contains(group)) {
+        return false;
+    }
+    // Where quotes begin and end is not looked for inside of substitutions.
+    if text.contains("$(") || text.contains('`') {
+        return groups.iter().any(|group| text.split_once(group).is_some_and(|(_, rest)| !is_plain(rest)));
+    }
+    let (mut quote, mut escaped, mut before) = (None, false, ' ');
+    for (at, c) in text.char_indices() {
+        match (quote, c) {
+            _ if escaped => escaped = false,
+            (None | Some('"'), '\\') => escaped = true,
+            (Some(open), c) if open == c => quote = None,
+            (None, '\'' | '"' | '`') => quote = Some(c),
+            (None, '(') if "@?*+!".contains(before) => {
+                return !is_plain(text.get(at..).unwrap_or_default());
+            }
+            _ => {}
+        }
+        before = c;
+    }
+    false
+}
+
+/// Whether a word begins with a subscript that does not end in it: it may end in a later word, whatever is between.
+fn is_open_subscript(text: &str, in_array: bool) -> bool {
+    let name = text.trim_start_matches(|c: char| c.is_ascii_alphanumeric() || c == '_');
+    let named = name.len() < text.len() || in_array;
+    named && name.starts_with('[') && !name.contains(']')
+}
+
+/// The text of a here-document, its lines joined where they end in a `\`, as the shell does first.
+pub(super) fn joined(text: &str) -> String {
+    let (mut out, mut rest) = (String::with_capacity(text.len()), text.chars());
+    while let Some(c) = rest.next() {
+        match (c, rest.as_str().chars().next()) {
+            ('\\', Some('\n')) => drop(rest.next()),
+            ('\\', Some(next)) => {
+                out.extend([c, next]);
+                rest.next();
+            }
+            _ => out.push(c),
+        }
+    }
+    out
+}
