@@ -351,6 +351,9 @@ fn wrapped(name: &str, shape: &Wrapper, arguments: &[Word]) -> Vec<Carried> {
         }
     }
     let mut command: Vec<Word> = words.skip(shape.skip).cloned().collect();
+    if command.is_empty() && name == "xargs" {
+        command.push(Word::of("echo"));
+    }
     if command.is_empty() {
         found.push(Carried::Nothing);
         return found;

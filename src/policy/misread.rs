@@ -18,6 +18,9 @@ pub(super) fn misread(source: &str, tokens: &[Token]) -> Option<String> {
     if let Some(place) = left_out(&source, tokens) {
         return Some(format!("what `{}` is to the shell", excerpt(&source.get(place)?.iter().collect::<String>())));
     }
+    if let Some(word) = tokens.windows(3).find_map(glued) {
+        return Some(format!("what `{}(…)` is to the shell", excerpt(word)));
+    }
     let (mut array, mut before): (Option<usize>, _) = (None, "");
     // Words that are of a here-document: its end, its text, and its end again; and whether more of its line follows.
     let (mut document, mut pending) = (0_usize, false);
@@ -50,6 +53,14 @@ pub(super) fn misread(source: &str, tokens: &[Token]) -> Option<String> {
         before = text;
     }
     None
+}
+
+/// A word that a process substitution is a part of: the parser takes that for another word.
+fn glued(tokens: &[Token]) -> Option<&str> {
+    let [word @ Token::Word(text, _), operator, group] = tokens else { return None };
+    let touches = |one: &Token, next: &Token| one.location().end.index == next.location().start.index;
+    let is_one = matches!(operator.to_str(), "<" | ">") && group.to_str() == "(";
+    (is_one && touches(word, operator) && touches(operator, group)).then_some(text.as_str())
 }
 
 /// Where there is text that is in no token, and no comment either.

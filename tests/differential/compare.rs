@@ -33,8 +33,6 @@ impl Said {
             return BTreeSet::new();
         }
         let mut named: BTreeSet<&str> = self.programs.iter().map(|program| base_name(program)).collect();
-        // The trace of bash has no more than that of a program whose name has a blank in it.
-        named.extend(self.programs.iter().filter_map(|program| program.split_whitespace().next()).map(base_name));
         if named.contains("~") {
             // The home of a script is its directory.
             named.extend(seen.started.iter().filter_map(|words| words.first()?.strip_prefix("/work/")));
@@ -43,8 +41,14 @@ impl Said {
         started
             .filter_map(|words| words.first())
             .map(String::as_str)
-            .filter(|name| !named.contains(base_name(name)))
+            .filter(|name| !named.contains(base_name(name)) && !self.is_cut(name))
             .collect()
+    }
+
+    /// Whether it is the start of a program of the facts in whose name the trace of bash is not read to the end.
+    fn is_cut(&self, name: &str) -> bool {
+        let odd = |program: &&String| program.contains(|c: char| c.is_whitespace() || c == '\'');
+        self.programs.iter().filter(odd).any(|program| program.starts_with(name))
     }
 
     /// Whether the kernel started it for a file that the facts name: `#!/bin/sh`.

@@ -6,8 +6,7 @@ use castoff::domain::record::Verdict::Allow;
 
 use super::{each, none_allowed, policy};
 
-const TOOLS: &str =
-    "exec:\n  allow: [echo, cat, date, ls, find, grep, awk, read, declare, shopt, bash, x, factor]\n  deny: [sudo]\n";
+const TOOLS: &str = "exec:\n  allow: [echo, cat, diff, sort, tee, xargs, date, ls, find, grep, awk, read, declare, shopt, bash, x, factor]\n  deny: [sudo]\n";
 
 #[test]
 fn comments_in_substitutions() {
@@ -116,7 +115,12 @@ fn what_follows_a_here_document_in_its_line() {
 fn patterns_and_parameters() {
     none_allowed(
         &policy(TOOLS),
-        &["shopt -s extglob\necho @(a|'('); sudo x; echo ')' # '", ": ${x:-|<(sudo x)}", ": ${x:->(sudo x)}"],
+        &[
+            "shopt -s extglob\necho @(a|'('); sudo x; echo ')' # '",
+            ": ${x:-|<(sudo x)}",
+            ": ${x:->(sudo x)}",
+            "cat<(date) a",
+        ],
     );
 }
 
@@ -138,6 +142,7 @@ fn what_looks_alike_and_is_read_alike() {
             "(( i++ ))\n((i > 2)) && echo \"${a[i]}\" \"${a[$i]}\" ${#a[@]} $((i % 2)) $(( (1 + 2) * 3 ))",
             "find . -name '*.txt' | grep -E '(a)+(b)'",
             "echo \"wow!(x) 'y'\"",
+            "diff <(sort a) <(sort b); while read x; do echo; done < <(date); ls | tee >(cat) | xargs",
             "awk '{a[$1]++} END {for (k in a) print k, a[k]}' f",
             "(\n(date); ls)",
         ],
