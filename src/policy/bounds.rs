@@ -56,38 +56,6 @@ pub(super) fn tangled(text: &str) -> Option<&'static str> {
     None
 }
 
-/// The same text with `< ` for each `<<` behind which stand quotes alone; `None` when there is none. The parser adds
-/// tokens for ever when it looks, at the end of the script, for a here-document's end that is the empty text. What would
-/// be its text is then read as commands, and whoever reads the result cannot tell what it does.
-pub(super) fn with_ends(text: &str) -> Option<String> {
-    let (mut found, mut read) = (String::new(), 0);
-    while let Some(at) = text.get(read..).and_then(|rest| rest.find('<')) {
-        let from = text.get(read + at..).unwrap_or_default();
-        let after = from.trim_start_matches('<');
-        let end = text.len() - after.len();
-        // `<<<` is another operator, and the longest one counts; a `\` may take the first away.
-        let operators = from.len() - after.len();
-        let escaped = text.get(..end - operators).is_some_and(|before| before.ends_with('\\'));
-        if (operators % 3 == 2 || escaped && operators % 3 == 0) && is_quotes(after) {
-            found.push_str(text.get(found.len()..end - 1).unwrap_or_default());
-            found.push(' ');
-        }
-        read = end;
-    }
-    if found.is_empty() {
-        return None;
-    }
-    found.push_str(text.get(found.len()..).unwrap_or_default());
-    Some(found)
-}
-
-/// Whether the word that is next has no more than quotes.
-fn is_quotes(text: &str) -> bool {
-    let text = text.strip_prefix('-').unwrap_or(text).trim_start_matches([' ', '\t']);
-    let word = text.split(|c: char| c.is_whitespace() || ";&|()<>".contains(c)).next().unwrap_or_default();
-    !word.is_empty() && word.chars().all(|c| "'\"\\$`".contains(c))
-}
-
 /// Whether a script is parsed in less stack than any thread of ours has.
 pub(super) fn is_small(text: &str) -> bool {
     let openers = text.bytes().filter(|byte| matches!(byte, b'(' | b'{' | b'[' | b'`' | b'!')).count();

@@ -131,7 +131,9 @@ pub(super) fn has_comment(text: &str) -> bool {
 
 /// The tokens of `source`; `None` when it cannot be cut (brush-parser 0.4.0 panics at `99999999999>a`).
 pub(super) fn tokens(source: &str, options: &ParserOptions) -> Option<Vec<Token>> {
-    let cut = || uncached_tokenize_str(source, &options.tokenizer_options());
+    // Where no line follows a here-document whose end is the empty text, it makes tokens until there is no memory left.
+    let ended = source.contains("<<").then(|| format!("{source}\n\n"));
+    let cut = || uncached_tokenize_str(ended.as_deref().unwrap_or(source), &options.tokenizer_options());
     catch_unwind(AssertUnwindSafe(cut)).ok()?.ok()
 }
 
@@ -140,8 +142,9 @@ pub(super) fn ends_in_comment(text: &str, options: &ParserOptions) -> bool {
     let last = text.rsplit('\n').next().unwrap_or_default();
     last.contains('#')
         && tokens(text, options).is_none_or(|tokens| {
-            let end = tokens.last().map_or(0, |token| token.location().end.index);
-            text.chars().skip(end).any(|c| c == '#')
+            let length = text.chars().count();
+            let ends = tokens.iter().map(|token| token.location().end.index).filter(|end| *end <= length);
+            text.chars().skip(ends.max().unwrap_or(0)).any(|c| c == '#')
         })
 }
 

@@ -9,7 +9,6 @@ use brush_parser::ast::{
 };
 use brush_parser::{ParserOptions, parse_tokens};
 
-use super::bounds;
 use super::carry::{self, Carried};
 use super::dialect;
 use super::facts::{Assignment, Command, Facts, Feed, Redirect, Span, Unknown};
@@ -110,8 +109,6 @@ impl Walk {
 
     /// Walks `source`, or returns `false` when it cannot be parsed.
     fn read(&mut self, source: &str) -> bool {
-        let ended = bounds::with_ends(source).inspect(|_| self.unknown("where a here-document with an empty end ends"));
-        let source = ended.as_deref().unwrap_or(source);
         let Some(tokens) = misread::tokens(source, &self.options) else { return false };
         let parse = || parse_tokens(&tokens, &self.options);
         let Ok(Ok(program)) = catch_unwind(AssertUnwindSafe(parse)) else { return false };
