@@ -40,7 +40,8 @@ impl Stage {
     /// Returns once nothing is under way.
     pub(crate) fn comes_to_rest(&self) {
         let castoff = self.castoff();
-        eventually("a run could start", || (castoff.castoff(&["status", "--health"]).code == 0).then_some(()));
+        let ready = || (castoff.castoff(&["status", "--health"]).code == 0).then_some(());
+        eventually("a run could start", ready);
         self.place.api.until_polled();
         self.place.all_taken();
         eventually("no run is under way", || {
@@ -53,6 +54,8 @@ impl Stage {
             let (_, status) = castoff.json(&["status"]);
             (status["under_way"] == 0).then_some(())
         });
+        // Once more: that a runner has just been killed may not have been noticed before.
+        eventually("a run could start", ready);
         castoff.no_run_container_is_left();
     }
 

@@ -7,7 +7,7 @@ use castoff::domain::record::Verdict;
 use castoff::domain::script::{SCRIPT_BYTES_MAX, Script};
 use castoff::policy::Parsed;
 
-use super::{each, none_allowed, policy};
+use super::{each, policy};
 
 /// Units that are repeated, with what stands before and after.
 const REPEATED: &[(&str, &str, &str)] = &[
