@@ -22,6 +22,8 @@ pub(super) fn misread(source: &str, tokens: &[Token]) -> Option<String> {
         return Some(format!("what `{}(…)` is to the shell", excerpt(word)));
     }
     let (mut array, mut before): (Option<usize>, _) = (None, "");
+    // Where the last array ends.
+    let mut after_array = usize::MAX;
     // Words that are of a here-document: its end, its text, and its end again; and whether more of its line follows.
     let (mut document, mut pending) = (0_usize, false);
     for token in tokens {
@@ -29,13 +31,22 @@ pub(super) fn misread(source: &str, tokens: &[Token]) -> Option<String> {
         match token {
             Token::Operator(operator, _) => match operator.as_str() {
                 "(" => array = array.map(|depth| depth + 1).or_else(|| before.ends_with('=').then_some(1)),
-                ")" => array = array.map(|depth| depth - 1).filter(|depth| *depth > 0),
+                ")" => {
+                    let ends = array == Some(1);
+                    array = array.map(|depth| depth - 1).filter(|depth| *depth > 0);
+                    if ends {
+                        after_array = token.location().end.index;
+                    }
+                }
                 "<<" | "<<-" if pending => return Some("which of the here-documents of a line is which".to_owned()),
                 "<<" | "<<-" => (document, pending) = (3, true),
                 "\n" => pending = false,
                 _ => {}
             },
             Token::Word(..) if document > 0 => document -= 1,
+            Token::Word(..) if token.location().start.index == after_array => {
+                return Some(format!("what `{}` is, right behind an array,", excerpt(text)));
+            }
             // Its text begins behind the next end of a line, wherever that is.
             Token::Word(..) if pending && (text.contains(['\n', '`']) || text.contains("$(")) => {
                 return Some("what follows a here-document in its line".to_owned());

@@ -88,6 +88,8 @@ fn subscripts_of_several_words() {
             "x=([1 'a\n$(sudo)' ]=2)",
             "declare a[1 ' $(sudo x) ']=5",
             "a[1 # $(sudo x)]=5",
+            "a=(\\\n)]=1x=tr sudo x",
+            "a=()b=1 sudo x",
         ],
     );
 }
@@ -140,6 +142,7 @@ fn what_looks_alike_and_is_read_alike() {
             "if true; then # y\n  ls $(date) # (z)\nfi",
             "ls && \\\n# foo\nls $(date)",
             "(( i++ ))\n((i > 2)) && echo \"${a[i]}\" \"${a[$i]}\" ${#a[@]} $((i % 2)) $(( (1 + 2) * 3 ))",
+            "a=(1 \"$(date)\" 'b c'); b=() ls; (date)",
             "find . -name '*.txt' | grep -E '(a)+(b)'",
             "echo \"wow!(x) 'y'\"",
             "diff <(sort a) <(sort b); while read x; do echo; done < <(date); ls | tee >(cat) | xargs",
