@@ -7,6 +7,8 @@ const ENDS_MAX: usize = 4096;
 const WORDS_MAX: usize = 10_000;
 /// Most open subscripts in one word: the parser tries each in two ways.
 const SUBSCRIPTS_MAX: usize = 4;
+/// Most subscripts of parameters inside one another, whatever is between: it tries each in twenty ways.
+const PARAMETER_SUBSCRIPTS_MAX: usize = 2;
 /// Most `case` inside one another: it tries each in two ways.
 const CASES_MAX: usize = 8;
 /// Most loops without their end.
@@ -40,6 +42,9 @@ pub(super) fn tangled(text: &str) -> Option<&'static str> {
         }
         before = byte;
     }
+    if open_subscripts(text) > PARAMETER_SUBSCRIPTS_MAX {
+        return Some("what subscripts inside one another do");
+    }
     let (mut cases, mut loops) = (0_usize, 0_usize);
     for word in text.split(|c: char| c.is_ascii_whitespace() || matches!(c, ';' | '&' | '|' | '(' | ')' | '`')) {
         match word {
@@ -54,6 +59,18 @@ pub(super) fn tangled(text: &str) -> Option<&'static str> {
         }
     }
     None
+}
+
+/// The most subscripts of parameters that are open at once, as in `${a[${b[1]}]}`.
+fn open_subscripts(text: &str) -> usize {
+    let (mut open, mut most) = (0_usize, 0);
+    for part in text.split("${").skip(1) {
+        let subscript = part.trim_start_matches(|c: char| c.is_alphanumeric() || "_!#@*".contains(c)).starts_with('[');
+        open += usize::from(subscript);
+        most = most.max(open);
+        open = open.saturating_sub(part.matches(']').count());
+    }
+    most
 }
 
 /// Whether a script is parsed in less stack than any thread of ours has.

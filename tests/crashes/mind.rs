@@ -71,10 +71,9 @@ fn understood(body: &str) -> Option<(String, Option<String>)> {
     }
 }
 
+/// What a person said, the last first: messages that nobody answered come as one, with an empty line between them.
 fn texts(content: &Value) -> Vec<String> {
-    if let Some(text) = content.as_str() {
-        return vec![text.to_owned()];
-    }
-    let blocks = content.as_array().into_iter().flatten().rev();
-    blocks.filter_map(|block| block["text"].as_str().map(str::to_owned)).collect()
+    let blocks = content.as_array().into_iter().flatten().rev().filter_map(|block| block["text"].as_str());
+    let texts = content.as_str().into_iter().chain(blocks);
+    texts.flat_map(|text| text.rsplit("\n\n")).map(str::to_owned).collect()
 }
