@@ -144,9 +144,9 @@ pub struct Engine {
     /// Each person's live run, and those that wait for it.
     live: BTreeMap<PersonId, RunId>,
     queues: BTreeMap<PersonId, VecDeque<RunId>>,
-    /// Runs whose fate the runner has to tell, and whether that is all that it has to do something about: what it was
-    /// asked while it was away went nowhere.
+    /// Runs that the runner is asked about again when it is ready.
     lost: Vec<RunId>,
+    /// Whether it was away, so that it has to be asked about every run that waits for it.
     away: bool,
     stopping: Stopping,
     turns: BTreeMap<TurnId, LiveTurn>,

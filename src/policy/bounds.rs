@@ -1,5 +1,5 @@
 //! What the parser is given: brush-parser 0.4.0 takes long over some shapes and much stack over others.
-//! What passes here takes it less than a tenth of a second. `tests/policy_judged/hostile.rs` proves both bounds.
+//! What passes here is to take it less than a tenth of a second: `tests/policy_judged/hostile.rs` and `fuzz` try both.
 
 /// Most commands, counted by what may end one.
 const ENDS_MAX: usize = 4096;
