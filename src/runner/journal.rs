@@ -45,6 +45,8 @@ enum Line {
 #[derive(Debug)]
 pub(super) struct Journal {
     file: File,
+    /// Of whole lines.
+    bytes: u64,
     runs: BTreeMap<RunId, Entry>,
 }
 
@@ -60,10 +62,11 @@ impl Journal {
         };
         let (runs, whole_bytes) = replay(&text)?;
         let file = OpenOptions::new().create(true).append(true).open(&path)?;
-        file.set_len(whole_bytes as u64)?;
+        let bytes = whole_bytes as u64;
+        file.set_len(bytes)?;
         file.sync_all()?;
         File::open(directory)?.sync_all()?;
-        Ok(Self { file, runs })
+        Ok(Self { file, bytes, runs })
     }
 
     /// What is known of a run.
@@ -97,8 +100,12 @@ impl Journal {
     fn append(&mut self, line: Line) -> io::Result<()> {
         let mut bytes = serde_json::to_vec(&line)?;
         bytes.push(b'\n');
-        self.file.write_all(&bytes)?;
-        self.file.sync_data()?;
+        if let Err(error) = self.file.write_all(&bytes).and_then(|()| self.file.sync_data()) {
+            // On a disk that is full a part of the line may stand there, and the next would be glued to it.
+            self.file.set_len(self.bytes)?;
+            return Err(error);
+        }
+        self.bytes += bytes.len() as u64;
         fold(&mut self.runs, line);
         Ok(())
     }
@@ -177,6 +184,34 @@ mod tests {
         assert_eq!(journal.get(&run(1)), Some(&Entry { begun: begun(), end: Some(end()), settled: true }));
         assert!(!journal.begin(&run(1), &begun()).unwrap());
         assert_eq!(journal.get(&run(2)), None);
+    }
+
+    /// In a process of its own, whose files may not become longer than 1 KiB: what a full disk does to a line.
+    #[test]
+    #[expect(clippy::disallowed_methods, reason = "this test itself, where files are short")]
+    fn a_line_that_does_not_fit_leaves_nothing_of_itself() {
+        const PLACE: &str = "CASTOFF_SHORT_FILES";
+        let Some(place) = std::env::var_os(PLACE).map(PathBuf::from) else {
+            let place = tempfile::tempdir().unwrap();
+            let script = "trap '' XFSZ; ulimit -f 1; exec \"$0\" --exact --nocapture \
+                          runner::journal::tests::a_line_that_does_not_fit_leaves_nothing_of_itself";
+            let mut child = std::process::Command::new("bash");
+            child.args(["-c", script]).arg(std::env::current_exe().unwrap()).env(PLACE, place.path());
+            let child = child.output().unwrap();
+            let said = String::from_utf8_lossy(&child.stdout) + String::from_utf8_lossy(&child.stderr);
+            assert!(child.status.success() && said.contains("1 passed"), "{said}");
+            return;
+        };
+        let mut journal = Journal::open(&place).unwrap();
+        let noted = (0..=u8::MAX).find(|number| journal.begin(&run(*number), &begun()).is_err()).unwrap();
+        assert!(noted > 3 && !journal.begin(&run(0), &begun()).unwrap());
+        assert_eq!(journal.get(&run(noted)), None);
+        // What is shorter still fits.
+        journal.end(&run(0), &end()).unwrap_err();
+        drop(journal);
+        let mut journal = Journal::open(&place).unwrap();
+        assert_eq!(journal.runs.len(), usize::from(noted));
+        journal.begin(&run(noted), &begun()).unwrap_err();
     }
 
     #[test]
