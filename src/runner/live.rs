@@ -37,7 +37,7 @@ const STOP_SEND_TIME_MAX: Duration = Duration::from_secs(1);
 const BACKSTOP: Duration = Duration::from_secs(10);
 /// Between two looks at the disk.
 const DISK_INTERVAL: Duration = Duration::from_millis(50);
-/// How long the engine may take to say that a container is dead.
+/// How long an engine may be gone that is to say that a container is dead.
 const DEATH_TIME_MAX: Duration = Duration::from_secs(30);
 
 /// What is sent to a container that was confirmed.
@@ -270,21 +270,21 @@ async fn bury(engine: &Engine, container: &str) -> bool {
     if let Err(error) = &killed {
         tracing::debug!(%error, "a container was dead before it was killed");
     }
-    let dead = async {
-        loop {
-            let state = engine.docker.inspect_container(container, None).await.map(|found| found.state);
-            match state {
-                Ok(Some(state)) if state.running == Some(true) => tokio::time::sleep(DISK_INTERVAL).await,
-                Ok(Some(state)) => return state.oom_killed == Some(true),
-                Ok(None) | Err(EngineError::DockerResponseServerError { status_code: 404, .. }) => return false,
-                // An engine that is gone says nothing of its containers.
-                Err(_) => tokio::time::sleep(DISK_INTERVAL).await,
+    let deadline = Instant::now() + DEATH_TIME_MAX;
+    let out_of_memory = loop {
+        match engine.docker.inspect_container(container, None).await.map(|found| found.state) {
+            // However long it takes: its changes are not to be read before.
+            Ok(Some(state)) if state.running == Some(true) => {}
+            Ok(Some(state)) => break state.oom_killed == Some(true),
+            Ok(None) | Err(EngineError::DockerResponseServerError { status_code: 404, .. }) => return false,
+            // An engine that is gone has no keepers either, nor containers when it is back.
+            Err(error) if Instant::now() >= deadline => {
+                tracing::error!(container, %error, "the engine does not say that a container is dead");
+                return false;
             }
+            Err(_) => {}
         }
-    };
-    let Ok(out_of_memory) = timeout(DEATH_TIME_MAX, dead).await else {
-        tracing::error!(container, "the engine cannot kill a container");
-        return false;
+        tokio::time::sleep(DISK_INTERVAL).await;
     };
     out_of_memory && killed.is_err()
 }
