@@ -25,6 +25,8 @@ pub enum Point {
     ExitFrame,
     /// Runner: the changes are known to it alone.
     ChangeSetRead,
+    /// Keeper: its places are open, and the runner has not heard of it.
+    KeeperOpened,
     /// Keeper: the journal has what is to be done.
     ApplyJournalWritten,
     /// Keeper: a file of several stands in place.

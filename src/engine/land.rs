@@ -159,8 +159,12 @@ impl Engine {
         self.free(run, step);
     }
 
-    pub(super) fn dropped(&mut self, run: &RunId, step: &mut Step) {
-        let Some(live) = self.runs.get(run).filter(|live| live.record.state == RunState::Dropping) else { return };
+    pub(super) fn dropped(&mut self, run: &RunId, landings: Vec<Landing>, step: &mut Step) {
+        let Some(live) = self.runs.get_mut(run).filter(|live| live.record.state == RunState::Dropping) else { return };
+        if !landings.is_empty() {
+            audit(step, None, "changes.applied", (run, json!({ "landings": landings })));
+            merge(&mut live.record.landings, landings);
+        }
         let landed = live.record.landings.iter().any(|landing| !landing.done.is_empty());
         self.finish(run, if landed { Outcome::Applied } else { Outcome::Dropped }, step);
     }

@@ -146,6 +146,8 @@ pub struct Engine {
     queues: BTreeMap<PersonId, VecDeque<RunId>>,
     /// Runs that the runner is asked about again when it is ready.
     lost: Vec<RunId>,
+    /// When it was asked last.
+    lost_asked_at: Timestamp,
     /// Whether it was away, so that it has to be asked about every run that waits for it.
     away: bool,
     stopping: Stopping,
@@ -204,6 +206,7 @@ impl Engine {
             live: BTreeMap::new(),
             queues: BTreeMap::new(),
             lost: Vec::new(),
+            lost_asked_at: Timestamp::from_ms(0),
             away: true,
             stopping: Stopping::No,
         }
@@ -282,7 +285,7 @@ impl Engine {
             FromRunner::Ended { run, end } => self.ended(&run, *end, step),
             FromRunner::Applied { run, landings } => self.applied(&run, landings, step),
             FromRunner::Undone { run, landings } => self.undone(&run, landings, step),
-            FromRunner::Dropped { run } => self.dropped(&run, step),
+            FromRunner::Dropped { run, landings } => self.dropped(&run, landings, step),
             FromRunner::Recalled { runs } => self.recalled(runs, step),
             FromRunner::Trouble { run, request, why } => self.trouble(&run, request, why, step),
             // Shown by the caller as they come; nothing to decide.
@@ -297,6 +300,7 @@ impl Engine {
             self.put_output_on_record(&run, step);
         }
         self.expire(step);
+        self.tick_lost(step);
         self.tick_turns(step);
     }
 

@@ -16,11 +16,16 @@ use crate::domain::model::{ToolCall, ToolSpec};
 use crate::domain::money::{LedgerEntry, Money};
 use crate::domain::principal::{Principal, Trust};
 use crate::domain::record::{ApprovalRecord, ApprovalState, Outcome, Record, RunRecord, RunState};
-use crate::domain::run::{Ending, RunEnd, StopCause};
+use crate::domain::run::{Ending, RunEnd, StopCause, Stream};
 use crate::domain::time::Timestamp;
 use crate::domain::turn::{Message, Post, TurnOutcome, TurnRecord, TurnState};
 use crate::policy::Policy;
 use crate::protocol::runner::{Fate, Readiness, ToRunner};
+
+/// Between two questions for changes that could not be read, in milliseconds.
+const ASK_AGAIN_MS: u64 = 30_000;
+/// Stands at the end of what is on record of a run whose core was gone meanwhile.
+const CUT_OFF: &[u8] = b"\ncastoff: Castoff was interrupted here; later output of this run is not on record\n";
 
 /// What is on record when an engine starts.
 pub struct Past<'a> {
@@ -179,10 +184,23 @@ impl Engine {
             // Without its engine it could read no changes, and what is not seen would be taken for nothing.
             return;
         }
-        let mut lost = std::mem::take(&mut self.lost);
         if std::mem::take(&mut self.away) {
-            lost = self.waiting_for_runner();
+            self.lost = self.waiting_for_runner();
         }
+        self.ask_for_lost(step);
+    }
+
+    /// Asks again for what could not be read, whatever kept a runner that is ready from it: now and then.
+    pub(super) fn tick_lost(&mut self, step: &mut Step) {
+        let is_ready = self.runner.as_ref().is_some_and(|runner| runner.problems.is_empty());
+        if is_ready && !self.lost.is_empty() && step.now >= self.lost_asked_at.plus_ms(ASK_AGAIN_MS) {
+            self.ask_for_lost(step);
+        }
+    }
+
+    fn ask_for_lost(&mut self, step: &mut Step) {
+        self.lost_asked_at = step.now;
+        let lost = std::mem::take(&mut self.lost);
         let mut running = Vec::new();
         for run in lost {
             match self.runs.get(&run).map(|live| live.record.state.clone()) {
@@ -232,7 +250,10 @@ impl Engine {
                 Fate::Ended(end) | Fate::Interrupted(end) if self.holds_unread(&run) => {
                     self.read_again(&run, *end, step);
                 }
-                Fate::Ended(end) => self.ended(&run, *end, step),
+                Fate::Ended(end) => {
+                    self.output(&run, Stream::Stderr, CUT_OFF.to_vec(), step);
+                    self.ended(&run, *end, step);
+                }
                 Fate::Interrupted(end) => self.interrupted(&run, *end, step),
                 Fate::NeverSeen => self.never_began(&run, step),
             }
@@ -280,6 +301,7 @@ impl Engine {
         if self.runs.get(run).is_none_or(|live| live.record.state != RunState::Running) {
             return;
         }
+        self.output(run, Stream::Stderr, CUT_OFF.to_vec(), step);
         audit(step, None, "run.interrupted", (run, json!({})));
         let end = RunEnd { ending: Ending::Stopped { cause: StopCause::Lost }, ..end };
         self.ended(run, end, step);

@@ -25,9 +25,8 @@ impl Keeper {
             return Ok(Landing { workspace: self.places.workspace.clone(), done: Vec::new(), conflicts: Vec::new() });
         }
         let mut run = self.run(id)?;
-        let undone = run.undone();
         // An answer that was lost is given again.
-        let mut done: Vec<String> = run.settled().into_iter().filter(|path| !undone.contains(path)).collect();
+        let mut done: Vec<String> = run.in_place().into_iter().collect();
         done.retain(|path| paths.is_none_or(|paths| paths.contains(path)));
         let mut conflicts: BTreeMap<String, String> = BTreeMap::new();
         if let Some((upper, scan)) = self.held(&mut run)? {

@@ -177,6 +177,11 @@ impl RunState {
         self.changes_of(Verb::Undo)
     }
 
+    /// Changes that landed and were not taken back.
+    pub(super) fn in_place(&self) -> HashSet<String> {
+        &self.settled() - &self.undone()
+    }
+
     fn changes_of(&self, verb: Verb) -> HashSet<String> {
         let mut changes = HashSet::new();
         for batch in self.batches.iter().filter(|batch| batch.verb == verb) {

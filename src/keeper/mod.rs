@@ -18,7 +18,8 @@
 //!  cut before LANDED    Open takes all steps again (each may be taken twice); what cannot be
 //!                       finished is rolled back from the before-images: CANCELLED
 //!  cut before EMPTIED   Open empties the overlay again
-//!  fails before LANDED  rolled back at once: CANCELLED
+//!  fails before LANDED  an apply is rolled back at once: CANCELLED; an undo stays as far as it came and is
+//!                       CANCELLED too: asked for once more, it goes on
 //! ```
 
 use std::io::{self, Read, Write};
@@ -156,7 +157,7 @@ fn answer(keeper: &mut Option<Keeper>, request: ToKeeper) -> Result<FromKeeper, 
         }
         ToKeeper::Diff { run } => keeper.diff(&run).map(FromKeeper::Diff),
         ToKeeper::Apply { run, paths } => keeper.apply(&run, paths.as_deref()).map(FromKeeper::Landed),
-        ToKeeper::Drop { run } => keeper.drop_held(&run).map(|()| FromKeeper::Dropped),
+        ToKeeper::Drop { run } => keeper.drop_held(&run).map(FromKeeper::Landed),
         ToKeeper::Undo { run } => keeper.undo(&run).map(FromKeeper::Landed),
     }
 }

@@ -15,7 +15,7 @@ use crate::protocol::keeper::{FromKeeper, ToKeeper};
 
 mod stage;
 
-use stage::{Stage, mark, one_of_each, put, tree, whiteout};
+use stage::{Stage, landing, mark, one_of_each, put, tree, whiteout};
 
 #[test]
 fn an_edit_between_a_crash_and_the_next_start_stays() {
@@ -132,6 +132,38 @@ fn an_apply_whose_overlay_vanished_is_rolled_back() {
     fs::rename(stage.upper(""), stage.root.path().join("elsewhere")).unwrap();
     stage.ask(vec![]);
     assert_eq!(stage.host_tree(), before);
+}
+
+#[test]
+fn an_undo_that_fails_keeps_nobody_else_waiting_and_goes_on_when_it_is_asked_for_again() {
+    let stage = one_of_each();
+    let before = stage.host_tree();
+    stage.read();
+    stage.apply(None);
+    let images = stage.root.path().join(format!("state/{}/before", stage.run));
+    let image = fs::read_dir(&images).unwrap().map(|entry| entry.unwrap().path()).max().unwrap();
+    let elsewhere = stage.root.path().join("image");
+    fs::rename(&image, &elsewhere).unwrap();
+    let undo = || ToKeeper::Undo { run: stage.run.clone() };
+    assert!(matches!(stage.one(undo()), FromKeeper::Failed { .. }));
+    assert!(matches!(stage.one(undo()), FromKeeper::Failed { .. }), "the workspace has no keeper");
+    fs::rename(&elsewhere, &image).unwrap();
+    let halfway = stage.host_tree();
+    stage.ask(vec![]);
+    assert_eq!(stage.host_tree(), halfway, "what failed was not asked for again");
+    assert_eq!(stage.undo().conflicts, []);
+    assert_eq!(stage.host_tree(), before);
+}
+
+#[test]
+fn what_a_crash_let_land_is_told_when_the_rest_is_dropped() {
+    let stage = one_of_each();
+    stage.read();
+    cut::after(Some(14));
+    stage.one(ToKeeper::Apply { run: stage.run.clone(), paths: None });
+    cut::after(None);
+    assert_eq!(landing(stage.one(ToKeeper::Drop { run: stage.run.clone() })).done.len(), 12);
+    assert_eq!(stage.undo().done.len(), 12);
 }
 
 #[test]
@@ -287,7 +319,7 @@ fn dropping_empties_an_overlay_however_deep_and_closed() {
     fs::set_permissions(stage.upper("d/d"), fs::Permissions::from_mode(0o0)).unwrap();
     let set = stage.read();
     assert_eq!(set.refused.len(), 1, "{:?}", set.refused);
-    assert_eq!(stage.one(ToKeeper::Drop { run: stage.run.clone() }), FromKeeper::Dropped);
+    assert_eq!(landing(stage.one(ToKeeper::Drop { run: stage.run.clone() })).done, Vec::<String>::new());
     assert_eq!(fs::read_dir(stage.upper("")).unwrap().count(), 0);
     assert!(matches!(stage.one(ToKeeper::Apply { run: stage.run.clone(), paths: None }), FromKeeper::Failed { .. }));
 }

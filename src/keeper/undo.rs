@@ -32,7 +32,17 @@ impl Keeper {
         Ok(Landing { workspace: self.places.workspace.clone(), done, conflicts })
     }
 
+    /// Takes the steps of an undo's intent. One that fails is over, as far as it came: asked for once more, it goes on.
     fn finish_undo(&mut self, run: &mut RunState, batch: u64, steps: &[Step]) -> Result<Outcome, KeeperError> {
+        self.take_back(run, batch, steps).inspect_err(|_| {
+            // On a disk that is full the next start of a keeper says it.
+            if !cut::happened() {
+                drop(run.write(Entry::Cancelled { batch }));
+            }
+        })
+    }
+
+    fn take_back(&mut self, run: &mut RunState, batch: u64, steps: &[Step]) -> Result<Outcome, KeeperError> {
         let images =
             run.files.make_subtree("before").map_err(KeeperError::place("the before-images cannot be read"))?;
         let outcome = land(&self.host, Source::Images(&images), &run.id, steps)?;
@@ -51,7 +61,11 @@ impl Keeper {
             }
             match (verb, landed) {
                 (Verb::Undo, Some(_)) => {}
-                (Verb::Undo, None) => drop(self.finish_undo(run, number, &steps)?),
+                // Its failure is nobody else's: the workspace has a keeper all the same.
+                (Verb::Undo, None) => match self.finish_undo(run, number, &steps) {
+                    Err(error) if cut::happened() => return Err(error),
+                    Ok(_) | Err(_) => {}
+                },
                 (Verb::Apply, Some(_)) => {
                     if let Some(upper) = self.upper(&run.id)?.filter(|_| !is_emptied) {
                         self.empty_landed(run, number, &upper)?;

@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 use std::path::PathBuf;
 
-use crate::crash;
-use crate::domain::change::{Change, ChangeSet};
+use crate::crash::{self, Point};
+use crate::domain::change::{Change, ChangeSet, Landing};
 use crate::domain::ids::RunId;
 use crate::domain::plan::Cover;
 use crate::protocol::keeper::{FromKeeper, Places};
@@ -42,6 +42,7 @@ impl Keeper {
                 keeper.remember(outcome);
             }
         }
+        crash::point(Point::KeeperOpened);
         Ok(keeper)
     }
 
@@ -149,16 +150,20 @@ impl Keeper {
         Ok(text)
     }
 
-    /// Forgets what is held; what landed can still be undone.
-    pub(super) fn drop_held(&mut self, id: &RunId) -> Result<(), KeeperError> {
+    /// Forgets what is held; what landed can still be undone, and is returned.
+    pub(super) fn drop_held(&mut self, id: &RunId) -> Result<Landing, KeeperError> {
         if let Some(upper) = self.upper(id)? {
             upper.empty().map_err(KeeperError::place("the overlay cannot be emptied"))?;
         }
         let run = self.run(id)?;
         if run.batches.iter().any(|batch| batch.landed.is_some()) {
-            return run.forget_claim().map_err(KeeperError::place("the claim cannot be removed"));
+            run.forget_claim().map_err(KeeperError::place("the claim cannot be removed"))?;
+        } else {
+            let failed = KeeperError::place("the journal of the run cannot be removed");
+            run.files.empty().and_then(|()| self.state.remove_directory(id.as_str())).map_err(failed)?;
         }
-        run.files.empty().map_err(KeeperError::place("the journal of the run cannot be removed"))?;
-        self.state.remove_directory(id.as_str()).map_err(KeeperError::place("the journal of the run cannot be removed"))
+        let mut done: Vec<String> = run.in_place().into_iter().collect();
+        done.sort();
+        Ok(Landing { workspace: self.places.workspace.clone(), done, conflicts: Vec::new() })
     }
 }

@@ -43,7 +43,7 @@ pub enum ToKeeper {
         /// Paths relative to the workspace; `None` for all.
         paths: Option<Vec<String>>,
     },
-    /// Forgets what is held and empties the overlay: [`FromKeeper::Dropped`].
+    /// Forgets what is held and empties the overlay: [`FromKeeper::Landed`], with what had landed of the run before.
     Drop {
         /// The run.
         run: RunId,
@@ -86,8 +86,6 @@ pub enum FromKeeper {
     Diff(String),
     /// How it went, path by path.
     Landed(Landing),
-    /// Nothing is held any more.
-    Dropped,
     /// The request could not be served; nothing was changed.
     Failed {
         /// Why, for people.

@@ -155,6 +155,8 @@ pub enum FromRunner {
     Dropped {
         /// The run.
         run: RunId,
+        /// What had landed of it before, also by an apply that was never answered.
+        landings: Vec<Landing>,
     },
     /// The answer to `Recall`.
     Recalled {

@@ -38,7 +38,7 @@ pub(super) async fn read(runner: &Arc<Runner>, run: &RunId, claimed_ns: u64, wor
 /// Removes an overlay without changes, off the path: its container is on the way out.
 async fn discard_empty(runner: Arc<Runner>, run: RunId, workspace: PathBuf) {
     match discard(&runner, &run, &workspace).await {
-        Ok(()) => drop(locked(&runner.leaving).remove(&(run, workspace))),
+        Ok(_) => drop(locked(&runner.leaving).remove(&(run, workspace))),
         Err(why) => tracing::warn!(%run, why, "an overlay without changes could not be removed"),
     }
 }
@@ -46,7 +46,7 @@ async fn discard_empty(runner: Arc<Runner>, run: RunId, workspace: PathBuf) {
 async fn read_one(runner: &Runner, run: &RunId, claimed_ns: u64, workspace: &Path) -> Result<ChangeSet, String> {
     let denied = runner.rules()?.denied().into_iter().filter(|path| path.starts_with(workspace)).collect();
     let request = ToKeeper::Read { run: run.clone(), claimed_ns, denied };
-    let FromKeeper::Changes(set) = keeper::ask(runner, workspace, &request).await? else { return Err(odd()) };
+    let FromKeeper::Changes(set) = keeper::ask(runner, workspace, &request).await? else { return Err(keeper::odd()) };
     Ok(set)
 }
 
@@ -55,7 +55,7 @@ pub(super) async fn diff(runner: &Runner, run: &RunId) -> Result<String, String>
     let mut text = String::new();
     for workspace in workspaces(runner, run)? {
         let answer = keeper::ask(runner, &workspace, &ToKeeper::Diff { run: run.clone() }).await?;
-        let FromKeeper::Diff(part) = answer else { return Err(odd()) };
+        let FromKeeper::Diff(part) = answer else { return Err(keeper::odd()) };
         text.push_str(&part);
     }
     Ok(text)
@@ -68,7 +68,14 @@ pub(super) async fn apply(runner: &Runner, run: &RunId, paths: Option<&[PathBuf]
     for workspace in workspaces(runner, run)? {
         let Some(paths) = inside(&workspace, paths)? else { continue };
         let (whole, held) = (paths.is_none(), is_held(runner, run, &workspace));
-        let landing = landed(runner, &workspace, &ToKeeper::Apply { run: run.clone(), paths }).await?;
+        let landing = match landed(runner, &workspace, &ToKeeper::Apply { run: run.clone(), paths }).await {
+            // What landed in other workspaces did.
+            Err(why) if !landings.is_empty() => {
+                let conflicts = vec![Trouble { path: ".".to_owned(), why }];
+                Landing { workspace: workspace.clone(), done: Vec::new(), conflicts }
+            }
+            landing => landing?,
+        };
         if !held && landing.done.is_empty() && landing.conflicts.is_empty() {
             continue;
         }
@@ -83,14 +90,16 @@ pub(super) async fn apply(runner: &Runner, run: &RunId, paths: Option<&[PathBuf]
     Ok(landings)
 }
 
-/// Forgets what is held.
-pub(super) async fn forget(runner: &Runner, run: &RunId) -> Result<(), String> {
+/// Forgets what is held; what had landed before, also by an apply whose answer never came.
+pub(super) async fn forget(runner: &Runner, run: &RunId) -> Result<Vec<Landing>, String> {
+    let mut landings = Vec::new();
     for workspace in workspaces(runner, run)? {
         if is_held(runner, run, &workspace) {
-            discard(runner, run, &workspace).await?;
+            landings.push(discard(runner, run, &workspace).await?);
         }
     }
-    Ok(())
+    landings.retain(|landing| !landing.done.is_empty());
+    Ok(landings)
 }
 
 /// Takes back what landed.
@@ -109,18 +118,14 @@ fn is_held(runner: &Runner, run: &RunId, workspace: &Path) -> bool {
 }
 
 async fn landed(runner: &Runner, workspace: &Path, request: &ToKeeper) -> Result<Landing, String> {
-    let FromKeeper::Landed(landing) = keeper::ask(runner, workspace, request).await? else { return Err(odd()) };
+    let FromKeeper::Landed(landing) = keeper::ask(runner, workspace, request).await? else { return Err(keeper::odd()) };
     Ok(landing)
 }
 
-/// Empties an overlay and removes its directories, once nothing mounts it any more.
-async fn discard(runner: &Runner, run: &RunId, workspace: &Path) -> Result<(), String> {
+/// Removes an overlay with what is in it, once nothing mounts it any more.
+async fn discard(runner: &Runner, run: &RunId, workspace: &Path) -> Result<Landing, String> {
     runner.container_gone(run).await;
-    let answer = keeper::ask(runner, workspace, &ToKeeper::Drop { run: run.clone() }).await?;
-    let FromKeeper::Dropped = answer else { return Err(odd()) };
-    let path = workspace.display();
-    overlay::remove(runner, run, workspace)
-        .map_err(|error| format!("the overlay over `{path}` cannot be removed: {error}"))
+    keeper::discard(runner, run, workspace).await
 }
 
 fn workspaces(runner: &Runner, run: &RunId) -> Result<Vec<PathBuf>, String> {
@@ -140,8 +145,4 @@ fn inside(workspace: &Path, paths: Option<&[PathBuf]>) -> Result<Option<Option<V
         relative.push(text.to_owned());
     }
     Ok((!relative.is_empty()).then_some(Some(relative)))
-}
-
-fn odd() -> String {
-    "the keeper gave another answer than the one that was asked for".to_owned()
 }

@@ -3,8 +3,8 @@
 //!
 //! ```text
 //!  none ──ask──▶ started ──Open──▶ ready ──▶ asked ⇄ answered ──5 min──▶ input closed ──▶ none
-//!                                    ├── died ──▶ removed; another one is asked the same, once
-//!                                    └── other directory than probed, or no answer ──▶ removed, an error
+//!     └─────────┴────────────────────┴── died ──▶ removed; the next one is asked the same; two are started at most
+//!               └── another directory than probed ──▶ removed, an error
 //! ```
 
 use std::collections::HashMap;
@@ -12,15 +12,18 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use bollard::errors::Error as EngineError;
 use tokio::io::AsyncWriteExt as _;
-use tokio::sync::Mutex as AsyncMutex;
+use tokio::sync::{Mutex as AsyncMutex, OwnedMutexGuard};
 use tokio::time::{Instant, timeout};
 
 use super::attach::{self, Attached};
 use super::harden::KeeperPlaces;
 use super::state::{Engine, Runner, locked};
 use super::{harden, overlay, reap};
-use crate::protocol::codec::{self, FRAME_BYTES_MAX};
+use crate::domain::change::Landing;
+use crate::domain::ids::RunId;
+use crate::protocol::codec::{self, FRAME_BYTES_MAX, FrameError};
 use crate::protocol::keeper::{FromKeeper, Places, ToKeeper};
 
 /// A keeper without requests ends after this.
@@ -29,8 +32,8 @@ const IDLE_TIME_MAX: Duration = Duration::from_secs(5 * 60);
 const IDLE_LOOK_INTERVAL: Duration = Duration::from_secs(30);
 /// Longest time of one request: a large apply is slow.
 const ANSWER_TIME_MAX: Duration = Duration::from_secs(15 * 60);
-/// Keepers that are asked the same before it is given up: one may have been killed.
-const TRIES_MAX: u32 = 2;
+/// Keepers that are started for one request before it is given up: one may have been killed.
+const STARTS_MAX: u32 = 2;
 /// How long a keeper may take to end by itself.
 const END_TIME_MAX: Duration = Duration::from_secs(30);
 
@@ -53,38 +56,91 @@ impl std::fmt::Debug for Keeper {
     }
 }
 
+/// Why a keeper did not answer; for people.
+enum Fault {
+    /// It died, or never came to life. The next one first finishes what this one had begun, and every request may
+    /// be made twice.
+    Died(String),
+    /// It answered, or would have: another one would say the same.
+    Refused(String),
+}
+
+/// A workspace's keeper, while nobody else asks it.
+type Place = OwnedMutexGuard<Option<Keeper>>;
+
 /// Asks the keeper of a workspace, starting it when there is none. The error is for people.
 pub(super) async fn ask(runner: &Runner, workspace: &Path, request: &ToKeeper) -> Result<FromKeeper, String> {
+    ask_at(&mut runner.keepers.place(workspace).lock_owned().await, runner, workspace, request).await
+}
+
+/// Has what a run left over a workspace emptied, and removes its overlay's directories. Nobody else reads it
+/// meanwhile. Returns what had landed of it before; the error is for people.
+pub(super) async fn discard(runner: &Runner, run: &RunId, workspace: &Path) -> Result<Landing, String> {
+    let mut place = runner.keepers.place(workspace).lock_owned().await;
+    let answer = ask_at(&mut place, runner, workspace, &ToKeeper::Drop { run: run.clone() }).await?;
+    let FromKeeper::Landed(landing) = answer else { return Err(odd()) };
+    let path = workspace.display();
+    overlay::remove(runner, run, workspace)
+        .map_err(|error| format!("the overlay over `{path}` cannot be removed: {error}"))?;
+    Ok(landing)
+}
+
+/// What is said of an answer that belongs to another request.
+pub(super) fn odd() -> String {
+    "the keeper gave another answer than the one that was asked for".to_owned()
+}
+
+async fn ask_at(
+    place: &mut Place,
+    runner: &Runner,
+    workspace: &Path,
+    request: &ToKeeper,
+) -> Result<FromKeeper, String> {
     let engine = runner.engine()?;
-    let place = runner.keepers.place(workspace);
-    let mut place = place.lock().await;
-    let mut tries = 1;
+    let began = Instant::now();
+    let mut started = 0;
     loop {
-        let mut keeper = match place.take() {
-            Some(keeper) => keeper,
-            None => start(runner, &engine, workspace).await?,
+        started += u32::from(place.is_none());
+        let why = match try_at(place, runner, &engine, (workspace, request)).await {
+            Ok(answer) => return Ok(answer),
+            Err(Fault::Refused(why)) => return Err(why),
+            Err(Fault::Died(why)) => why,
         };
-        keeper.asked_at = Instant::now();
-        let answer = keeper.exchange(request).await;
-        let why = match answer {
-            Ok(answer) => {
-                *place = Some(keeper);
-                return if let FromKeeper::Failed { why } = answer { Err(why) } else { Ok(answer) };
-            }
-            Err(why) => why,
-        };
-        remove(&engine, &keeper.container).await;
-        // The next one first finishes what this one had begun; every request may be made twice.
-        if tries == TRIES_MAX || keeper.asked_at.elapsed() >= ANSWER_TIME_MAX {
+        if started == STARTS_MAX || began.elapsed() >= ANSWER_TIME_MAX {
             return Err(format!("the keeper of `{}` failed: {why}", workspace.display()));
         }
         tracing::warn!(workspace = %workspace.display(), why, "a keeper died and another one is asked");
-        tries += 1;
     }
 }
 
-async fn start(runner: &Runner, engine: &Engine, workspace: &Path) -> Result<Keeper, String> {
-    overlay::make_kept_for(runner, workspace).map_err(|error| error.to_string())?;
+/// One keeper's answer. Only one that lives stays at its place.
+async fn try_at(
+    place: &mut Place,
+    runner: &Runner,
+    engine: &Engine,
+    (workspace, request): (&Path, &ToKeeper),
+) -> Result<FromKeeper, Fault> {
+    let mut keeper = match place.take() {
+        Some(keeper) => keeper,
+        None => start(runner, engine, workspace).await.map_err(|fault| match fault {
+            Fault::Refused(why) => {
+                Fault::Refused(format!("the keeper of `{}` cannot start: {why}", workspace.display()))
+            }
+            died @ Fault::Died(_) => died,
+        })?,
+    };
+    keeper.asked_at = Instant::now();
+    let answer = keeper.exchange(request).await;
+    if matches!(answer, Err(Fault::Died(_))) {
+        remove(engine, &keeper.container).await;
+    } else {
+        **place = Some(keeper);
+    }
+    answer
+}
+
+async fn start(runner: &Runner, engine: &Engine, workspace: &Path) -> Result<Keeper, Fault> {
+    overlay::make_kept_for(runner, workspace).map_err(|error| Fault::Refused(error.to_string()))?;
     let places = Places {
         workspace: workspace.to_owned(),
         overlays: runner.overlays(workspace),
@@ -99,49 +155,48 @@ async fn start(runner: &Runner, engine: &Engine, workspace: &Path) -> Result<Kee
         uid,
         gid,
     };
-    let body = harden::keeper_container(&container, runner.labels()).map_err(|error| format!("failed to {error}"))?;
+    let body = harden::keeper_container(&container, runner.labels())
+        .map_err(|error| Fault::Refused(format!("failed to {error}")))?;
     let created = engine.docker.create_container(None, body).await;
-    let container =
-        created.map_err(|error| format!("the keeper of `{}` cannot start: {error}", workspace.display()))?.id;
-    match open(runner, engine, &container, places).await {
-        Ok(attached) => Ok(Keeper { container, attached, asked_at: Instant::now() }),
-        Err(why) => {
-            remove(engine, &container).await;
-            Err(format!("the keeper of `{}` cannot start: {why}", workspace.display()))
-        }
+    let container = created.map_err(|error| Fault::Died(format!("it cannot be made: {error}")))?.id;
+    let opened = open(runner, engine, &container, places).await;
+    if opened.is_err() {
+        remove(engine, &container).await;
     }
+    Ok(Keeper { container, attached: opened?, asked_at: Instant::now() })
 }
 
 /// Starts the container, opens its places, and sees that it works on the directory that was probed.
-async fn open(runner: &Runner, engine: &Engine, container: &str, places: Places) -> Result<Attached, String> {
+async fn open(runner: &Runner, engine: &Engine, container: &str, places: Places) -> Result<Attached, Fault> {
     let workspace = places.workspace.clone();
-    let attached =
-        attach::attach(&engine.docker, container, FRAME_BYTES_MAX).await.map_err(|error| error.to_string())?;
-    engine.docker.start_container(container, None).await.map_err(|error| error.to_string())?;
+    let died = |error: EngineError| Fault::Died(format!("it cannot start: {error}"));
+    let attached = attach::attach(&engine.docker, container, FRAME_BYTES_MAX).await.map_err(died)?;
+    engine.docker.start_container(container, None).await.map_err(died)?;
     let mut keeper = Keeper { container: container.to_owned(), attached, asked_at: Instant::now() };
-    let answer = keeper.exchange(&ToKeeper::Open(places)).await?;
-    if let FromKeeper::Failed { why } = answer {
-        return Err(why);
-    }
-    let FromKeeper::Ready { device, inode, mount: _ } = answer else {
-        return Err("it did not say what it works on".to_owned());
+    let FromKeeper::Ready { device, inode, mount: _ } = keeper.exchange(&ToKeeper::Open(places)).await? else {
+        return Err(Fault::Refused(odd()));
     };
     let mut probes = locked(&runner.probes);
     if probes.get(&workspace).is_some_and(|probed| (probed.device, probed.inode) != (device, inode)) {
         probes.remove(&workspace);
-        return Err("the directory was replaced by another one since it was probed; try again".to_owned());
+        let why = "the directory was replaced by another one since it was probed; try again";
+        return Err(Fault::Refused(why.to_owned()));
     }
     Ok(keeper.attached)
 }
 
 impl Keeper {
-    async fn exchange(&mut self, request: &ToKeeper) -> Result<FromKeeper, String> {
-        codec::send(&mut self.attached.input, request).await.map_err(|error| error.to_string())?;
+    async fn exchange(&mut self, request: &ToKeeper) -> Result<FromKeeper, Fault> {
+        codec::send(&mut self.attached.input, request).await.map_err(|error| match error {
+            FrameError::Io(_) => Fault::Died(error.to_string()),
+            unsendable => Fault::Refused(unsendable.to_string()),
+        })?;
         match timeout(ANSWER_TIME_MAX, self.attached.frames.next::<FromKeeper>()).await {
+            Ok(Ok(Some(FromKeeper::Failed { why }))) => Err(Fault::Refused(why)),
             Ok(Ok(Some(answer))) => Ok(answer),
-            Ok(Ok(None)) => Err(format!("it ended: {}", self.attached.frames.complaint())),
-            Ok(Err(error)) => Err(format!("{error} {}", self.attached.frames.complaint())),
-            Err(_) => Err("it does not answer".to_owned()),
+            Ok(Ok(None)) => Err(Fault::Died(format!("it ended: {}", self.attached.frames.complaint()))),
+            Ok(Err(error)) => Err(Fault::Died(format!("{error} {}", self.attached.frames.complaint()))),
+            Err(_) => Err(Fault::Died("it does not answer".to_owned())),
         }
     }
 

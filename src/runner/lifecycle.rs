@@ -152,7 +152,7 @@ async fn make_room(runner: &Runner, run: &RunId, end: &mut RunEnd) {
         Ok(_) | Err(_) => return,
     }
     match changes::forget(runner, run).await {
-        Ok(()) => {
+        Ok(_) => {
             end.usage.thrown_away = disk::held_files(&end.changes);
             end.changes.clear();
         }

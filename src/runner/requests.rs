@@ -145,7 +145,8 @@ async fn answer(runner: &Arc<Runner>, request: ToRunner) -> FromRunner {
         }
         ToRunner::Drop { run } => {
             ended(runner, &run).await;
-            let told = changes::forget(runner, &run).await.map(|()| FromRunner::Dropped { run: run.clone() });
+            let told = changes::forget(runner, &run).await;
+            let told = told.map(|landings| FromRunner::Dropped { run: run.clone(), landings });
             (run, Request::Drop, told)
         }
         ToRunner::Undo { run } => {

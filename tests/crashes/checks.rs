@@ -1,7 +1,7 @@
 //! What must be true at rest, whatever was killed before: files, records, ledger, chat and audit agree,
 //! and nothing is there that should not be.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::unix::fs::FileTypeExt as _;
 use std::path::{Path, PathBuf};
@@ -140,7 +140,9 @@ impl Stage {
         let castoff = self.castoff();
         castoff.castoff(&["audit", "verify"]).ended(0);
         is_within_budget(&self.place);
-        let held = runs(castoff).into_iter().filter(|run| run["state"].get("held").is_some());
+        let all = runs(castoff);
+        is_audited(castoff, &all);
+        let held = all.into_iter().filter(|run| run["state"].get("held").is_some());
         let held: BTreeSet<String> = held.map(|run| text(&run["run"]).to_owned()).collect();
         self.has_no_engine_leftovers();
         let left = || (overlays(castoff), names(&castoff.home().join("state/runner/runs")));
@@ -232,6 +234,29 @@ fn is_within_budget(place: &Place) {
         if let Some(limit) = window["limit_micro_usd"].as_u64() {
             assert!(window["spent_micro_usd"].as_u64().unwrap() <= limit, "{window:#}");
         }
+    }
+}
+
+/// What is on record of each run stands in the audit log, once.
+fn is_audited(castoff: &Castoff, runs: &[Value]) {
+    let (_, entries) = castoff.json(&["audit", "list", "-n", "1000000"]);
+    let mut told: BTreeMap<(&str, &str), usize> = BTreeMap::new();
+    for entry in entries.as_array().unwrap() {
+        if let Some(run) = entry["run"].as_str() {
+            *told.entry((run, text(&entry["what"]))).or_default() += 1;
+        }
+    }
+    for run in runs {
+        let count = |what| told.get(&(text(&run["run"]), what)).copied().unwrap_or_default();
+        assert_eq!(count("run.asked"), 1, "{run:#}");
+        assert!(count("run.ended") <= 1, "{run:#}");
+        let least = match text_of_state(run) {
+            "applied" => "changes.applied",
+            "undone" => "changes.undone",
+            "held" => "changes.held",
+            _ => "run.asked",
+        };
+        assert!(count(least) >= 1, "`{least}` is not in the log of {run:#}");
     }
 }
 

@@ -28,6 +28,8 @@ const fn case(point: Point, scenario: Scenario, stands: Victim, allowed: [&'stat
 
 /// A run is begun at most once; what is cut is held; from its end on it is ended, and what it changed lands.
 const RUNS: &[Case] = &[
+    // One that dies as it comes to life is not the end of what it was to be asked.
+    case(Point::KeeperOpened, Run, Keeper, [&[NeverRan], &[NeverRan], &[Landed]]),
     case(Point::IntentCommitted, Run, Core, [&[NeverRan], &[NeverRan, Landed], &[Landed]]),
     case(Point::ContainerCreated, Run, Runner, [&[NeverRan], &[NeverRan], &[Landed]]),
     case(Point::ContainerStarted, Run, Runner, [&[NeverRan], &[NeverRan], &[Landed]]),
@@ -67,8 +69,11 @@ const CHATS: &[Case] = &[
 /// Kills `victim` at the point, once, and looks at everything when it is over.
 fn go(stage: &mut Stage, case: &Case, victim: Victim, token: &str) -> Option<Outcome> {
     let Case { point, scenario, stands, allowed } = case;
-    if victim == Keeper && *stands != Keeper {
+    if (victim == Keeper && *stands != Keeper) || *point == Point::KeeperOpened {
         stage.wake_keeper();
+    }
+    if *point == Point::KeeperOpened {
+        stage.kill(Keeper);
     }
     let live = stage.play(*scenario, token, *point);
     stage.kill(victim);
@@ -86,7 +91,9 @@ fn go(stage: &mut Stage, case: &Case, victim: Victim, token: &str) -> Option<Out
         Slash => stage.is_shown_once(token, OWNER),
         Hello | Work | Ask => {
             stage.is_answered_once(token, OWNER);
-            assert!(stage.mind.calls(token) <= 3, "the model was called {} times", stage.mind.calls(token));
+            // Each call once more, if it was cut off.
+            let most = if *scenario == Hello { 2 } else { 3 };
+            assert!(stage.mind.calls(token) <= most, "the model was called {} times", stage.mind.calls(token));
         }
     }
     stage.comes_to_rest();

@@ -193,7 +193,11 @@ fn all_told(stage: &Stage, said: &Said) -> Vec<(Value, String)> {
                         stage.is_answered_once(token, *person);
                         "replied".to_owned()
                     }
-                    TurnOutcome::Failed { why } => why.clone(),
+                    TurnOutcome::Failed { why } => {
+                        assert!(why.contains("interrupted twice"), "{token}: {why}");
+                        stage.place.sees(*person, &[why]);
+                        why.clone()
+                    }
                     TurnOutcome::Stopped => panic!("nobody stopped {token}"),
                 }
             }

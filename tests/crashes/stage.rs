@@ -109,7 +109,13 @@ impl Stage {
 
     /// Where the process that stops at a point looks for what is armed.
     fn directory(&self, point: Point) -> PathBuf {
-        let keepers = [Point::ApplyJournalWritten, Point::HalfApplied, Point::AppliedNotCommitted, Point::UndoHalfDone];
+        let keepers = [
+            Point::KeeperOpened,
+            Point::ApplyJournalWritten,
+            Point::HalfApplied,
+            Point::AppliedNotCommitted,
+            Point::UndoHalfDone,
+        ];
         if keepers.contains(&point) {
             let state = self.castoff().home().join("state/keeper");
             return state.join(WorkspaceId::of(&self.castoff().own()).as_str());

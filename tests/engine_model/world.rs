@@ -280,7 +280,7 @@ impl World {
                 FromRunner::Ended { run: self.run(*run), end: Box::new(end(*ending, *change, self.now)) }
             }
             Op::Applied { run, done } => FromRunner::Applied { run: self.run(*run), landings: landings(*done) },
-            Op::Dropped { run } => FromRunner::Dropped { run: self.run(*run) },
+            Op::Dropped { run } => FromRunner::Dropped { run: self.run(*run), landings: vec![] },
             Op::Undone { run } => FromRunner::Undone { run: self.run(*run), landings: landings(2) },
             Op::Trouble { run, request } => {
                 let request = [Request::Survey, Request::Apply, Request::Drop, Request::Undo][*request];
@@ -326,7 +326,7 @@ fn next(record: &RunRecord, change: Change) -> Option<Event> {
             Event::Runner(FromRunner::Ended { run, end })
         }
         RunState::Applying => Event::Runner(FromRunner::Applied { run, landings: landings(2) }),
-        RunState::Dropping => Event::Runner(FromRunner::Dropped { run }),
+        RunState::Dropping => Event::Runner(FromRunner::Dropped { run, landings: vec![] }),
         RunState::Undoing => Event::Runner(FromRunner::Undone { run, landings: landings(2) }),
         RunState::Queued | RunState::Held { .. } | RunState::Refused { .. } | RunState::Done { .. } => return None,
     })

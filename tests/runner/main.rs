@@ -125,7 +125,7 @@ async fn a_stop_a_lost_connection_and_a_restart_end_a_run_and_its_changes_are_he
     assert!(matches!(&runs[1].1, Fate::Ended(end) if end.changes.len() == 1 && end.ending == shutdown), "{runs:?}");
     assert!(matches!(&runs[2].1, Fate::Interrupted(end) if end.changes.is_empty()), "{runs:?}");
     core.tell(ToRunner::Drop { run: run(1) }).await;
-    assert_eq!(core.hear().await, FromRunner::Dropped { run: run(1) });
+    assert_eq!(core.hear().await, FromRunner::Dropped { run: run(1), landings: vec![] });
     house.end().await;
     assert_nothing_left(&house).await;
 }
@@ -162,7 +162,7 @@ async fn a_script_that_fills_the_disk_is_stopped() {
     let (_, end) = core.run(&run(1), &plan).await;
     assert_eq!(end.ending, Ending::Stopped { cause: StopCause::DiskCap });
     core.tell(ToRunner::Drop { run: run(1) }).await;
-    assert_eq!(core.hear().await, FromRunner::Dropped { run: run(1) });
+    assert_eq!(core.hear().await, FromRunner::Dropped { run: run(1), landings: vec![] });
     house.end().await;
     assert_nothing_left(&house).await;
 }
