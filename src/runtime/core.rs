@@ -178,6 +178,9 @@ impl Loop {
             let (mut records, mut effects) = (Vec::new(), Vec::new());
             for event in batch {
                 before(&event);
+                if self.was_asked(&event) {
+                    continue;
+                }
                 let step = self.engine.step(event, clock::now());
                 records.extend(step.records);
                 effects.extend(step.effects);
@@ -188,6 +191,20 @@ impl Loop {
             effects.iter().for_each(on_record);
             self.perform(effects);
         }
+    }
+
+    /// INVARIANT: what is on record of a run is never written over by a wish for the same run, which comes again
+    /// with its message after a crash. Whoever asks again is shown what is on record.
+    fn was_asked(&self, event: &Event) -> bool {
+        let (Event::Asked(ask) | Event::AskedIn { ask, .. }) = event else { return false };
+        let run = &ask.ids.run;
+        let effect = match self.handle.store.run(run) {
+            Ok(None) => return false,
+            Ok(Some(record)) => Effect::Show(Box::new(record)),
+            Err(error) => Effect::Decline { run: run.clone(), why: format!("it cannot be read: {error}") },
+        };
+        self.perform(vec![effect]);
+        true
     }
 
     /// INVARIANT: no audit record, no action: a commit that fails ends the core before any effect.

@@ -117,3 +117,35 @@ fn a_reply_whose_confirmation_was_lost_in_a_crash_is_not_said_twice_in_silence()
     assert_eq!(place.model_calls(), calls + 3);
     check_books(&place);
 }
+
+#[test]
+fn a_file_that_landed_before_a_crash_is_not_taken_again_and_its_caption_becomes_a_turn() {
+    let place = Place::new();
+    place.script(&json!([reply("Both are here.")]));
+    // The first of two files lands, then the core dies.
+    for time in [0, 600] {
+        place.api.fail("file", Fault::Slow(Duration::from_secs(time)));
+    }
+    place.api.post(OWNER, "what are these?", Some(("notes.txt".to_owned(), b"milk\n".to_vec())), |message| {
+        let id = message["document"]["file_id"].clone();
+        message["photo"] = json!([{ "file_id": id, "file_unique_id": "one", "width": 9, "height": 9 }]);
+    });
+    place.sees(OWNER, &["receive inbox/notes.txt", "1 change applied"]);
+    eventually("the second is fetched", || (place.api.requests("getFile").len() == 2).then_some(()));
+    place.crash_and_serve();
+    let screen = place.sees(OWNER, &["Both are here."]);
+    assert!(!screen.contains("was not taken"), "{screen}");
+    let asked = place.asked().to_string();
+    assert!(asked.contains("what are these?") && asked.contains("[I sent you a file: inbox/notes.txt]"), "{asked}");
+    let inbox = place.castoff.own().join("inbox");
+    assert_eq!(std::fs::read_dir(&inbox).unwrap().count(), 2);
+    // What is on record of its run is what it was.
+    let (_, runs) = place.castoff.json(&["runs"]);
+    let runs = runs.as_array().unwrap();
+    let of_notes = |run: &&serde_json::Value| run["changes"][0]["path"].as_str().unwrap().ends_with("notes.txt");
+    let run = runs.iter().find(of_notes).unwrap_or_else(|| panic!("{runs:#?}"));
+    assert_eq!(runs.len(), 2);
+    place.castoff.castoff(&["undo", run["run"].as_str().unwrap()]).ended(0);
+    assert!(!inbox.join("notes.txt").exists(), "it cannot be taken back");
+    check_books(&place);
+}

@@ -9,7 +9,7 @@ use crate::chat::telegram::{FileRef, Incoming, Message, Press, What};
 use crate::crash::{self, Point};
 use crate::domain::ids::{RunId, TurnId};
 use crate::domain::principal::{Principal, Trust};
-use crate::domain::record::{ApprovalRecord, ApprovalState, Outcome, RunState, SettingName, Subject};
+use crate::domain::record::{ApprovalRecord, ApprovalState, Outcome, RunRecord, RunState, SettingName, Subject};
 use crate::domain::task::{FilePath, FileRequest};
 use crate::domain::turn::Channel;
 use crate::engine::{Ask, Event, FreshIds, Saying};
@@ -100,10 +100,10 @@ async fn paired(bot: &Bot, by: Principal, (from, update): (i64, i64), chat: i64)
 async fn message_of(bot: &Bot, person: Principal, update: i64, message: Message) {
     let Message { chat, message: id, text, files, unread, .. } = message;
     let turn = TurnId::derived("telegram", &format!("{chat} {update}"));
-    let (known, run) = (turn.clone(), RunId::derived(turn.as_str(), "run"));
+    let known = turn.clone();
     let seen = bot.read(move |store| {
         let paired = store.setting(&SettingName::PairingUpdate)?.filter(|paired| *paired == update.to_string());
-        Ok(store.turn(&known)?.map(drop).or(store.run(&run)?.map(drop)).or(paired.map(drop)))
+        Ok(store.turn(&known)?.map(drop).or(paired.map(drop)))
     });
     let seen = seen.await;
     if seen.is_some() {
@@ -152,43 +152,38 @@ async fn message_of(bot: &Bot, person: Principal, update: i64, message: Message)
 }
 
 /// Puts a person's file into the inbox of their home, by a run like any other; returns what it is
-/// called there.
+/// called there. One whose run is on record, since Castoff was cut behind it, is not put there again.
 async fn receive(
     bot: &Bot,
     person: &Principal,
     (turn, number, chat): (&TurnId, usize, i64),
     file: &FileRef,
 ) -> Result<String, String> {
-    let most = bot.handle.view().policy.limits().stdin_bytes.min(FILE_BYTES_MAX);
-    let most = usize::try_from(most).unwrap_or(usize::MAX);
-    let bytes = bot.telegram.download(file, most).await.map_err(|error| error.to_string())?;
-    let path = FilePath::try_from(format!("inbox/{}", file.name)).map_err(|error| error.to_string())?;
     let run = RunId::derived(turn.as_str(), &format!("file {number}"));
-    let ids = FreshIds::of_run(run.clone(), TurnId::derived(turn.as_str(), "files"));
-    let (caller, rights, task) = (person.clone(), person.clone(), ParsedTask::File(FileRequest::Receive { path }));
-    let ask = Ask { ids, caller, rights, task, stdin: Some(bytes), workdir: None, review: None, yes: false };
     let mut news = bot.handle.watch(&run);
-    bot.send(Event::AskedIn { chat, ask: Box::new(ask) }).await;
+    let about = run.clone();
+    let known = bot.read(move |store| store.run(&about)).await;
+    if let Some(received) = known.as_ref().and_then(received) {
+        return received;
+    }
+    if known.is_none() {
+        ask_for(bot, person, (run, turn, chat), file).await?;
+    }
     let over = async {
         while let Some(news) = news.recv().await {
-            let News::Record(record) = news else { continue };
-            match &record.state {
-                RunState::Refused { why } => return Err(why.clone()),
-                RunState::Done { changes: Outcome::Applied } => {
-                    let changes = record.end.iter().flat_map(|end| &end.changes).flat_map(|set| &set.changes);
-                    let path = changes.map(|change| change.path.clone()).find(|path| path.starts_with("inbox/"));
-                    return path.ok_or_else(|| "it is not in the inbox".to_owned());
+            match news {
+                News::Declined(why) => return Err(why),
+                News::Record(record) => {
+                    if let Some(received) = received(&record) {
+                        return received;
+                    }
                 }
-                RunState::Done { .. } | RunState::Held { .. } => {
-                    return Err("it did not land; /runs says more".to_owned());
-                }
-                RunState::Planning
-                | RunState::Asking { .. }
-                | RunState::Queued
-                | RunState::Running
-                | RunState::Applying
-                | RunState::Dropping
-                | RunState::Undoing => {}
+                News::Output(..)
+                | News::Progress(_)
+                | News::Turn(_)
+                | News::Delta(_)
+                | News::Posted(_)
+                | News::Tried(_) => {}
             }
         }
         Err("Castoff is shutting down".to_owned())
@@ -207,6 +202,44 @@ async fn pressed(bot: &Bot, person: Principal, (id, chat, message): (&str, i64, 
         }
     };
     match press {
+/// Fetches a file, and asks for the run that puts it into the inbox.
+async fn ask_for(
+    bot: &Bot,
+    person: &Principal,
+    (run, turn, chat): (RunId, &TurnId, i64),
+    file: &FileRef,
+) -> Result<(), String> {
+    let most = bot.handle.view().policy.limits().stdin_bytes.min(FILE_BYTES_MAX);
+    let most = usize::try_from(most).unwrap_or(usize::MAX);
+    let bytes = bot.telegram.download(file, most).await.map_err(|error| error.to_string())?;
+    let path = FilePath::try_from(format!("inbox/{}", file.name)).map_err(|error| error.to_string())?;
+    let ids = FreshIds::of_run(run, TurnId::derived(turn.as_str(), "files"));
+    let (caller, rights, task) = (person.clone(), person.clone(), ParsedTask::File(FileRequest::Receive { path }));
+    let ask = Ask { ids, caller, rights, task, stdin: Some(bytes), workdir: None, review: None, yes: false };
+    bot.send(Event::AskedIn { chat, ask: Box::new(ask) }).await;
+    Ok(())
+}
+
+/// Where the file of a run stands now, or why it does not; `None` while the run is under way.
+fn received(record: &RunRecord) -> Option<Result<String, String>> {
+    match &record.state {
+        RunState::Refused { why } => Some(Err(why.clone())),
+        RunState::Done { changes: Outcome::Applied } => {
+            let changes = record.end.iter().flat_map(|end| &end.changes).flat_map(|set| &set.changes);
+            let path = changes.map(|change| change.path.clone()).find(|path| path.starts_with("inbox/"));
+            Some(path.ok_or_else(|| "it is not in the inbox".to_owned()))
+        }
+        RunState::Done { .. } | RunState::Held { .. } => Some(Err("it did not land; /runs says more".to_owned())),
+        RunState::Planning
+        | RunState::Asking { .. }
+        | RunState::Queued
+        | RunState::Running
+        | RunState::Applying
+        | RunState::Dropping
+        | RunState::Undoing => None,
+    }
+}
+
         Press::Yes(ref approval) | Press::No(ref approval) => {
             let (yes, approval) = (matches!(press, Press::Yes(_)), approval.clone());
             let about = approval.clone();
