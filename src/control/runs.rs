@@ -314,9 +314,9 @@ pub(super) async fn undo(
     Caller(caller): Caller,
     Path(id): Path<String>,
 ) -> Result<Response, Problem> {
-    let record = Box::new(find(&handle, &caller, id).await?);
+    let record = find(&handle, &caller, id).await?;
     let run = record.run.clone();
-    about(&handle, &caller, &run, Event::UndoAsked { record, by: caller.clone() }).await
+    about(&handle, &caller, &run, handle.undo(record, caller.clone())).await
 }
 
 /// Answers a question: by the approval's id or its beginning, or by its run's.

@@ -117,6 +117,8 @@ pub enum Event {
         record: Box<RunRecord>,
         /// Who.
         by: Principal,
+        /// The run's card, if one stands in a chat.
+        card: Option<Box<Post>>,
     },
     /// A person says something.
     Said(Saying),

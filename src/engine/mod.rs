@@ -248,7 +248,10 @@ impl Engine {
             Event::StopAsked { run, by } => self.stop_asked(&run, &by, &mut step),
             Event::ApplyAsked { record, by, paths } => self.apply_asked(&record, &by, paths, &mut step),
             Event::DropAsked { record, by } => self.drop_asked(&record, &by, &mut step),
-            Event::UndoAsked { record, by } => self.undo_asked(*record, &by, &mut step),
+            Event::UndoAsked { record, by, card } => {
+                self.undo_asked(*record, &by, &mut step);
+                self.know_card(card);
+            }
             Event::Said(saying) => self.said(saying, &mut step),
             Event::AllStopAsked { by } => self.all_stop_asked(&by, &mut step),
             Event::TurnStopAsked { person, by } => self.turn_stop_asked(&person, &by, &mut step),

@@ -198,18 +198,28 @@ impl Engine {
         }
     }
 
+    /// Takes the card of a run up again, which is under way anew.
+    pub(super) fn know_card(&mut self, card: Option<Box<Post>>) {
+        let is_open = |post: &Post| matches!(&post.subject, PostSubject::Run(run) if self.runs.contains_key(run));
+        if let Some(card) = card.filter(|post| is_open(post)) {
+            self.posts.entry(card.post.clone()).or_insert(*card);
+        }
+    }
+
     /// A run of a turn in a chat is shown when it is over, if it changed something or sends a file; a run
-    /// that was asked for in a chat by itself always.
+    /// that was asked for in a chat by itself always. A card that stands there stays true also after its turn.
     fn post_run(&mut self, record: &RunRecord, step: &mut Step) {
         let of_turn = self.channel_of(&record.turn);
-        let Some(chat) = of_turn.or(record.chat) else { return };
+        let subject = PostSubject::Run(record.run.clone());
+        let shown = || self.posts.values().find(|post| post.subject == subject).map(|post| post.chat);
+        let Some(chat) = of_turn.or(record.chat).or_else(shown) else { return };
         let refused = matches!(record.state, RunState::Refused { .. }) && of_turn.is_none();
         let over = refused || matches!(record.state, RunState::Done { .. } | RunState::Held { approval: None, .. });
         let changed = record.end.iter().flat_map(|end| &end.changes).any(|set| !set.changes.is_empty());
         let sends = matches!(record.task, Task::File(FileRequest::Send { .. }))
             && record.end.as_ref().is_some_and(|end| end.ending == Ending::Exited { code: 0 });
         if over && (changed || sends || of_turn.is_none()) {
-            self.post(&record.person, chat, PostSubject::Run(record.run.clone()), step);
+            self.post(&record.person, chat, subject, step);
         }
     }
 

@@ -249,7 +249,7 @@ fn literal(text: &str) -> String {
 async fn undo(handle: &Handle, caller: &Principal, id: &str) -> Result<Answer, String> {
     let record = find(handle, caller, id).await?;
     let run = record.run.clone();
-    let event = Event::UndoAsked { record: Box::new(record), by: caller.clone() };
+    let event = handle.undo(record, caller.clone());
     decided(handle, &run, event).await
 }
 

@@ -46,10 +46,10 @@ pub fn start(home: &Path, config: &Path, tasks: &TaskTracker, stop: &Cancellatio
     let reports = Reports { events: sender.clone(), watchers: Arc::clone(&watchers), tasks: tasks.clone() };
     let models = Models::new(config.to_path_buf(), Arc::clone(&store), reports)?;
     let now = clock::now();
-    let (approvals, turns) = (store.approvals(true)?, store.open_turns()?);
+    let (approvals, turns, runs) = (store.approvals(true)?, store.open_turns()?, store.open_runs()?);
     let past = Past {
-        runs: store.open_runs()?,
-        posts: telegram::open_posts(&store, &policy, &approvals, &turns)?,
+        posts: telegram::open_posts(&store, &policy, &approvals, &turns, &runs)?,
+        runs,
         approvals,
         turns,
         conversations: store.conversations()?,

@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use crate::config::{LoadErrors, PolicyTexts};
 use crate::domain::ids::{CallId, PostId, RunId, TurnId};
 use crate::domain::model::Delta;
+use crate::domain::principal::Principal;
 use crate::domain::record::RunRecord;
 use crate::domain::run::Stream;
 use crate::domain::time::Timestamp;
@@ -21,7 +22,7 @@ use crate::policy::Policy;
 use crate::protocol::runner::Readiness;
 use crate::runtime::link::Link;
 use crate::runtime::models::Models;
-use crate::runtime::telegram::{Desk, Posts};
+use crate::runtime::telegram::{Desk, Posts, card_of};
 use crate::store::Store;
 
 /// What a watcher of a run or a turn sees, in order.
@@ -182,6 +183,15 @@ impl Handle {
     /// The Telegram side.
     pub fn desk(&self) -> &Desk {
         &self.desk
+    }
+
+    /// A person's wish that what a run changed be taken back: its card, if one stands in a chat, is to say so.
+    pub fn undo(&self, record: RunRecord, by: Principal) -> Event {
+        let card = card_of(&self.store, &record).unwrap_or_else(|error| {
+            tracing::error!("a card cannot be read: {error}");
+            None
+        });
+        Event::UndoAsked { record: Box::new(record), by, card: card.map(Box::new) }
     }
 
     /// Reads policy and settings again; bad ones are refused, and the old ones stay.

@@ -255,7 +255,7 @@ impl World {
                 Event::ApplyAsked { record: record(*run)?, by: person(*by), paths }
             }
             Op::Drop { run, by } => Event::DropAsked { record: record(*run)?, by: person(*by) },
-            Op::Undo { run, by } => Event::UndoAsked { record: record(*run)?, by: person(*by) },
+            Op::Undo { run, by } => Event::UndoAsked { record: record(*run)?, by: person(*by), card: None },
             Op::Gone => Event::RunnerGone,
             Op::Tick { .. } => Event::Tick,
             Op::Policy { .. } => Event::PolicyLoaded(Arc::clone(&self.policy)),

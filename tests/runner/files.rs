@@ -117,7 +117,7 @@ impl Desk {
     }
 
     async fn undo(&mut self, record: &RunRecord) -> RunRecord {
-        self.decide(|record, by| Event::UndoAsked { record, by }, record).await
+        self.decide(|record, by| Event::UndoAsked { record, by, card: None }, record).await
     }
 
     async fn apply(&mut self, record: &RunRecord) -> RunRecord {

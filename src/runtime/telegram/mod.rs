@@ -23,7 +23,7 @@ use tokio_util::task::TaskTracker;
 use crate::chat::telegram::Telegram;
 use crate::domain::ids::PostId;
 use crate::domain::principal::Principal;
-use crate::domain::record::{ApprovalRecord, SettingName};
+use crate::domain::record::{ApprovalRecord, RunRecord, SettingName};
 use crate::domain::time::Timestamp;
 use crate::domain::turn::{Channel, Post, PostSubject, TurnRecord};
 use crate::engine::Event;
@@ -145,29 +145,43 @@ pub async fn name_of(models: &Models, token: &SecretString) -> Result<String, St
     telegram.me().await.map(|me| me.username).map_err(|error| error.to_string())
 }
 
+/// The card of a run, if one stands in a chat or waits to.
+pub(super) fn card_of(store: &Store, run: &RunRecord) -> Result<Option<Post>, StoreError> {
+    let of_turn = store.turn(&run.turn)?.and_then(|turn| chat_of(&turn));
+    let Some(chat) = of_turn.or(run.chat) else { return Ok(None) };
+    store.post(&id_of(chat, &PostSubject::Run(run.run.clone())))
+}
+
+/// Where a turn is talked.
+fn chat_of(turn: &TurnRecord) -> Option<i64> {
+    match turn.channel {
+        Channel::Telegram { chat, .. } => Some(chat),
+        Channel::Terminal => None,
+    }
+}
+
 /// Posts that wait to be shown, and those whose subject is still open.
 pub(super) fn open_posts(
     store: &Store,
     policy: &Policy,
     approvals: &[ApprovalRecord],
     turns: &[TurnRecord],
+    runs: &[RunRecord],
 ) -> Result<Vec<Post>, StoreError> {
     let owner = store.setting(&SettingName::OwnerTelegramId)?;
     let people = policy.people();
     let listed = people.iter().filter_map(|one| policy.telegram_id(&one.person));
     let chats: BTreeSet<i64> = listed.chain(owner.as_deref()).filter_map(|id| id.parse().ok()).collect();
-    let of_turns = turns.iter().filter_map(|record| match record.channel {
-        Channel::Telegram { chat, .. } => Some(id_of(chat, &PostSubject::Turn(record.turn.clone()))),
-        Channel::Terminal => None,
-    });
+    let of_turns =
+        turns.iter().filter_map(|record| Some(id_of(chat_of(record)?, &PostSubject::Turn(record.turn.clone()))));
     let of_approvals = approvals
         .iter()
         .flat_map(|record| chats.iter().map(|chat| id_of(*chat, &PostSubject::Approval(record.approval.clone()))));
     let mut posts = store.open_posts()?;
-    for id in of_turns.chain(of_approvals) {
-        if !posts.iter().any(|post| post.post == id) {
-            posts.extend(store.post(&id)?);
-        }
+    let others =
+        of_turns.chain(of_approvals).map(|id| store.post(&id)).chain(runs.iter().map(|run| card_of(store, run)));
+    for other in others {
+        posts.extend(other?.filter(|other| !posts.iter().any(|post| post.post == other.post)));
     }
     Ok(posts)
 }
