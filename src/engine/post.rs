@@ -207,7 +207,8 @@ impl Engine {
     }
 
     /// A run of a turn in a chat is shown when it is over, if it changed something or sends a file; a run
-    /// that was asked for in a chat by itself always. A card that stands there stays true also after its turn.
+    /// that was asked for in a chat by itself always, and while it waits for somebody else's answer. A card that
+    /// stands there stays true also after its turn.
     fn post_run(&mut self, record: &RunRecord, step: &mut Step) {
         let of_turn = self.channel_of(&record.turn);
         let subject = PostSubject::Run(record.run.clone());
@@ -218,7 +219,7 @@ impl Engine {
         let changed = record.end.iter().flat_map(|end| &end.changes).any(|set| !set.changes.is_empty());
         let sends = matches!(record.task, Task::File(FileRequest::Send { .. }))
             && record.end.as_ref().is_some_and(|end| end.ending == Ending::Exited { code: 0 });
-        if over && (changed || sends || of_turn.is_none()) {
+        if over && (changed || sends || of_turn.is_none()) || of_turn.is_none() && asks_another(record) {
             self.post(&record.person, chat, subject, step);
         }
     }
@@ -244,6 +245,14 @@ impl Engine {
             self.posts.insert(post.post.clone(), post);
         }
     }
+}
+
+/// Whether a run waits for the answer of somebody else than whoever asked for it.
+fn asks_another(record: &RunRecord) -> bool {
+    let own = record.verdict.as_ref().is_some_and(|verdict| verdict.approvers.contains(&record.person));
+    let asks = matches!(record.state, RunState::Asking { .. }) && !own;
+    let holds = matches!(record.state, RunState::Held { approval: Some(_), .. });
+    record.person != PersonId::owner() && (asks || holds)
 }
 
 /// The one post of a subject in a chat.

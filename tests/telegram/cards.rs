@@ -291,10 +291,10 @@ fn a_draft_says_what_the_turn_is_doing() {
         (working(exec(serde_json::json!("no \u{202e}JSON"))), ""),
     ]
     .into_iter()
-    .map(|(state, so_far)| seen(&draft(&a_turn(state), so_far)))
+    .map(|(state, so_far)| seen(&draft(&a_turn(state), None, so_far)))
     .collect();
     insta::assert_snapshot!(drafts.join("\n--\n"));
-    let long = draft(&a_turn(TurnState::Queued), &format!("{}the end", "<&> line\n".repeat(5000)));
+    let long = draft(&a_turn(TurnState::Queued), None, &format!("{}the end", "<&> line\n".repeat(5000)));
     let text = seen(&long);
     assert!(text.starts_with("castoff: queued") && text.ends_with("the end"), "{text}");
 }

@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
+use serde_json::json;
+
 use crate::common::eventually;
 use crate::model::{Model, begins, says};
 use crate::place::botapi::Fault;
-use crate::place::{OWNER, PARTNER, Place};
+use crate::place::{OWNER, PARTNER, Place, exec, reply};
 
 /// The id of the last run that a person's chat shows.
 fn run_of(place: &Place, person: i64, script: &str) -> String {
@@ -121,4 +123,24 @@ fn a_file_that_comes_slowly_keeps_nobody_else_waiting() {
     place.sees(OWNER, &["/undo"]);
     assert_eq!(std::fs::read(slow).unwrap(), b"slow");
     place.all_taken();
+}
+
+#[test]
+fn who_waits_for_the_owners_answer_is_told_so() {
+    let place = Place::new();
+    place.api.say(OWNER, "/status");
+    place.sees(OWNER, &["castoff 0"]);
+    place.script(&json!([exec("", "git --version"), reply("Then not.")]));
+    place.api.say(PARTNER, "which git?");
+    place.sees(PARTNER, &["command: git --version… waits for the owner's answer"]);
+    place.presses(OWNER, "Refuse");
+    let screen = place.sees(PARTNER, &["Then not."]);
+    assert!(!screen.contains("waits for"), "{screen}");
+
+    // A command of one's own has a card that says so, and then how it went.
+    place.api.say(PARTNER, "/run git --version");
+    place.sees(PARTNER, &["⏳ waits for the owner's answer"]);
+    place.presses(OWNER, "Allow once");
+    let screen = place.sees(PARTNER, &["✅ exit 0"]);
+    assert!(!screen.contains("waits for") && screen.matches("◀ git --version").count() == 1, "{screen}");
 }

@@ -211,7 +211,7 @@ async fn draft(
     mut news: mpsc::UnboundedReceiver<News>,
     cancel: CancellationToken,
 ) {
-    let (mut text, mut fresh) = (String::new(), true);
+    let (mut text, mut waits, mut fresh) = (String::new(), None, true);
     let mut pauses = tokio::time::interval_at(tokio::time::Instant::now() + DRAFT_PAUSE, DRAFT_PAUSE);
     pauses.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
@@ -219,7 +219,7 @@ async fn draft(
             () = cancel.cancelled() => return,
             _ = pauses.tick(), if fresh => {
                 fresh = false;
-                let shown = cards::draft(&turn, &text);
+                let shown = cards::draft(&turn, waits.as_deref(), &text);
                 let typed = bot.telegram.typing(chat);
                 let edited = bot.telegram.edit(chat, message, &shown);
                 // Not interrupted, so that the last words come after these.
@@ -239,14 +239,19 @@ async fn draft(
                     if matches!(record.state, TurnState::Thinking { .. }) {
                         text.clear();
                     }
-                    turn = *record;
-                    fresh = true;
+                    (turn, waits, fresh) = (*record, None, true);
                 }
+                Some(News::Record(record)) => {
+                    let asks = cards::waits(&record).map(str::to_owned);
+                    fresh |= asks != waits;
+                    waits = asks;
+                }
+                Some(News::Delta(Delta::Waiting(why))) => (waits, fresh) = (Some(why), true),
                 Some(News::Delta(Delta::Text(more))) => {
                     text.push_str(&more);
-                    fresh = true;
+                    (waits, fresh) = (None, true);
                 }
-                Some(News::Delta(_) | News::Record(_) | News::Output(..) | News::Progress(_) | News::Declined(_) | News::Posted(_) | News::Tried(_)) => {}
+                Some(News::Delta(Delta::Tool(_)) | News::Output(..) | News::Progress(_) | News::Declined(_) | News::Posted(_) | News::Tried(_)) => {}
             }
         }
     }
@@ -301,7 +306,7 @@ impl Bot {
             PostSubject::Note(text) => cards::note(text),
             PostSubject::Turn(turn) => match self.turn(turn).await {
                 Some(TurnRecord { state: TurnState::Done { outcome }, .. }) => cards::outcome(&outcome),
-                Some(record) => vec![cards::draft(&record, "")],
+                Some(record) => vec![cards::draft(&record, None, "")],
                 None => Vec::new(),
             },
             PostSubject::Run(run) => {

@@ -7,7 +7,7 @@ mod run;
 mod turn;
 
 pub use approval::{always, approval};
-pub use run::{run, standing};
+pub use run::{run, standing, waits};
 pub use turn::{draft, note, outcome, reply};
 
 use crate::domain::ids::PersonId;

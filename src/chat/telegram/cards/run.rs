@@ -1,5 +1,6 @@
 //! Run cards: how a run went, and what can be done about it.
 
+use crate::domain::ids::PersonId;
 use crate::domain::record::{Outcome, RunRecord, RunState};
 use crate::domain::run::{Ending, RunEnd};
 use crate::domain::text::visible_line;
@@ -56,10 +57,30 @@ pub fn standing(run: &RunRecord) -> String {
     parts.into_iter().flatten().collect::<Vec<_>>().join(" · ")
 }
 
+/// What a run waits for that a person has to say, and who that is.
+pub fn waits(run: &RunRecord) -> Option<&'static str> {
+    let own = run.verdict.as_ref().is_some_and(|verdict| verdict.approvers.contains(&run.person));
+    let is_owner = run.person == PersonId::owner();
+    match &run.state {
+        RunState::Asking { .. } if is_owner || own => Some("waits for an answer"),
+        RunState::Held { approval: Some(_), .. } if is_owner => Some("waits for an answer"),
+        RunState::Asking { .. } | RunState::Held { approval: Some(_), .. } => Some("waits for the owner's answer"),
+        RunState::Planning
+        | RunState::Queued
+        | RunState::Running
+        | RunState::Refused { .. }
+        | RunState::Held { approval: None, .. }
+        | RunState::Applying
+        | RunState::Dropping
+        | RunState::Undoing
+        | RunState::Done { .. } => None,
+    }
+}
+
 fn stand(run: &RunRecord) -> String {
     match &run.state {
         RunState::Planning => "⏳ is being planned".to_owned(),
-        RunState::Asking { .. } => "⏳ waits for an approval".to_owned(),
+        RunState::Asking { .. } => format!("⏳ {}", waits(run).unwrap_or_default()),
         RunState::Queued => "⏳ waits for the run before it".to_owned(),
         RunState::Running => "▶️ running".to_owned(),
         RunState::Refused { .. } => "❌ refused".to_owned(),
@@ -97,7 +118,9 @@ fn changes(run: &RunRecord) -> Option<String> {
         more => format!("{more} changes"),
     };
     let became = match &run.state {
-        RunState::Held { approval: Some(_), .. } => "held, waits for an answer",
+        RunState::Held { approval: Some(_), .. } => {
+            return Some(format!("{number} held, {}", waits(run).unwrap_or_default()));
+        }
         RunState::Held { approval: None, .. } => "held",
         RunState::Applying => "landing",
         RunState::Dropping => "being dropped",

@@ -18,11 +18,12 @@ const DOING_UNITS: usize = 200;
 /// What is shown of a reply while it is being written, from its end, in UTF-16 units.
 const DRAFT_UNITS: usize = 3000;
 
-/// The message of a turn that is not over: a line about what it is doing, and the end of what it has
-/// written so far.
-pub fn draft(turn: &TurnRecord, so_far: &str) -> Outgoing {
+/// The message of a turn that is not over: a line about what it is doing, and what it waits for if that takes
+/// longer, and the end of what it has written so far.
+pub fn draft(turn: &TurnRecord, waits: Option<&str>, so_far: &str) -> Outgoing {
     let mut card = Rich::default();
-    card.italic(&format!("castoff: {}", doing(&turn.state)));
+    let waits = waits.map(|waits| format!(" {}", shortened(&visible_line(waits), DOING_UNITS))).unwrap_or_default();
+    card.italic(&format!("castoff: {}{waits}", doing(&turn.state)));
     let tail = tail(so_far);
     if tail.chars().any(|character| !character.is_whitespace()) {
         card.border(2, false);
