@@ -14,6 +14,7 @@ mod raw;
 
 mod approval;
 mod conversation;
+mod held;
 mod hostile;
 mod logs;
 mod lost_answers;
