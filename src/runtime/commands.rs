@@ -69,11 +69,7 @@ impl From<StoreError> for Answer {
 /// Does what a line that begins with `/` says. `turn` is the id of the turn that a run of it belongs to,
 /// `chat` where its cards go.
 pub async fn command(handle: &Handle, caller: &Principal, line: &str, turn: TurnId, chat: i64) -> Answer {
-    let line = line.trim_start_matches('/');
-    let (name, rest) = line.split_once(char::is_whitespace).unwrap_or((line, ""));
-    // In a menu a command may carry the bot's name: `/runs@castoff_bot`.
-    let name = name.split('@').next().unwrap_or_default().to_lowercase();
-    let rest = rest.trim();
+    let (name, rest) = parts(line);
     let known = MENU.iter().find(|(command, _, _)| *command == name);
     if known.is_some_and(|(_, _, least)| caller.trust < *least) {
         return Answer::Text(format!("`/{name}` is not for {} people", caller.trust));
@@ -98,6 +94,19 @@ pub async fn command(handle: &Handle, caller: &Principal, line: &str, turn: Turn
         other => Err(format!("there is no `/{other}`; /help lists what there is")),
     };
     answered.unwrap_or_else(Answer::Text)
+}
+
+/// Whether a line ends what is under way.
+pub fn is_stop(line: &str) -> bool {
+    line.starts_with('/') && parts(line).0 == "stop"
+}
+
+/// A command's name, and what stands behind it.
+fn parts(line: &str) -> (String, &str) {
+    let line = line.trim_start_matches('/');
+    let (name, rest) = line.split_once(char::is_whitespace).unwrap_or((line, ""));
+    // In a menu a command may carry the bot's name: `/runs@castoff_bot`.
+    (name.split('@').next().unwrap_or_default().to_lowercase(), rest.trim())
 }
 
 /// The commands of people with this trust, with what they do.

@@ -21,5 +21,6 @@ mod lost_answers;
 mod model;
 mod pairing;
 mod restart;
+mod slow;
 mod stopping;
 mod two_people;

@@ -29,8 +29,8 @@ pub const BOT_API: &str = "https://api.telegram.org";
 pub const UPLOAD_BYTES_MAX: usize = 50 << 20;
 /// Longest poll, in seconds.
 const POLL_SECONDS_MAX: u32 = 50;
-/// Updates of one poll.
-const UPDATES_MAX: u8 = 20;
+/// Updates of one poll: as many as Telegram hands out.
+const UPDATES_MAX: u8 = 100;
 /// Longest notification of a press, in UTF-16 units ("0-200 characters").
 const PRESS_UNITS_MAX: usize = 200;
 

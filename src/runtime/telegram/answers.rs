@@ -5,12 +5,18 @@ use std::time::Duration;
 
 use super::Bot;
 use crate::chat::telegram::{Outgoing, SendError, TelegramError, cards, render};
-use crate::runtime::commands::Answer;
+use crate::domain::ids::TurnId;
+use crate::domain::principal::Principal;
+use crate::runtime::commands::{self, Answer};
 
 /// First pause before another try; doubled each time.
 pub(super) const RETRY_FIRST: Duration = Duration::from_secs(1);
 /// Longest pause before another try.
 pub(super) const RETRY_MAX: Duration = Duration::from_secs(60);
+/// How long a command keeps waiting what its person sends next.
+const COMMAND_TIME_MAX: Duration = Duration::from_secs(10);
+/// What is said of one that takes longer.
+const GOES_ON: &str = "this takes longer and goes on; what comes of it is shown here";
 /// Tries of an answer.
 const TRIES_MAX: u32 = 8;
 
@@ -65,21 +71,27 @@ pub(super) async fn show(bot: &Bot, chat: i64, answer: Answer) {
     }
 }
 
+/// What a command gives back. Of one that takes long, as with the runner away, its person is told that it goes on,
+/// and it is shown when it is there: what they send meanwhile is taken.
+pub(super) async fn in_time(bot: &Bot, person: &Principal, line: String, turn: TurnId, chat: i64) -> Option<Answer> {
+    let (at, by) = (bot.clone(), person.clone());
+    let mut answer = Box::pin(async move { commands::command(&at.handle, &by, &line, turn, chat).await });
+    if let Ok(answer) = tokio::time::timeout(COMMAND_TIME_MAX, &mut answer).await {
+        return Some(answer);
+    }
+    say(bot, chat, GOES_ON).await;
+    let later = bot.clone();
+    bot.until_ended(async move { show(&later, chat, answer.await).await });
+    None
+}
+
 /// Says all of these, one after the other.
 pub(super) async fn send_all(bot: &Bot, chat: i64, messages: Vec<Outgoing>) {
     let mut left = messages.into_iter();
     while let Some(message) = left.next() {
         if let Err(error) = bot.telegram.send(chat, &message, None).await {
-            let ended = bot.ended.clone();
-            let rest = left.collect();
-            let again = again(bot.clone(), chat, (message, error), rest);
             // Others need not wait for this one.
-            bot.tasks.spawn(async move {
-                tokio::select! {
-                    () = ended.cancelled() => {}
-                    () = again => {}
-                }
-            });
+            bot.until_ended(again(bot.clone(), chat, (message, error), left.collect()));
             return;
         }
     }

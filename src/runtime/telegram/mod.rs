@@ -266,7 +266,7 @@ struct Bot {
     telegram: Arc<Telegram>,
     handle: Handle,
     chosen: Chosen,
-    /// Answers that have to be sent again.
+    /// Answers that come later, or have to be sent again.
     tasks: TaskTracker,
     /// It is to take nothing more.
     polls: CancellationToken,
@@ -295,6 +295,17 @@ impl Bot {
         if !self.handle.send(event).await {
             tracing::debug!("the core is shutting down");
         }
+    }
+
+    /// Does something beside all else, until the bot ends.
+    fn until_ended(&self, work: impl Future<Output = ()> + Send + 'static) {
+        let ended = self.ended.clone();
+        self.tasks.spawn(async move {
+            tokio::select! {
+                () = ended.cancelled() => {}
+                () = work => {}
+            }
+        });
     }
 
     /// Reads from the store; what cannot be read is nothing, and logged.

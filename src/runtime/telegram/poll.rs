@@ -9,14 +9,15 @@ use std::time::Duration;
 
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
 
 use super::Bot;
 use super::updates::{Seen, set_menu, take};
-use crate::chat::telegram::{Incoming, TelegramError};
+use crate::chat::telegram::{Incoming, TelegramError, What};
 use crate::domain::principal::Trust;
 use crate::domain::time::Timestamp;
 use crate::engine::Event;
-use crate::runtime::clock;
+use crate::runtime::{clock, commands};
 
 /// How long the runner may take to be ready before messages are taken without it.
 const READY_TIME_MAX: Duration = Duration::from_secs(10);
@@ -116,10 +117,17 @@ struct Work {
     /// What is taken, but comes again as long as one before it is not.
     done: BTreeSet<i64>,
     /// One for each listed person who wrote, and one for all others.
-    lanes: HashMap<i64, UnboundedSender<Incoming>>,
+    lanes: HashMap<i64, Lane>,
     tasks: JoinSet<()>,
     report: UnboundedSender<i64>,
     taken: UnboundedReceiver<i64>,
+}
+
+/// What one person sends, in order.
+struct Lane {
+    updates: UnboundedSender<(Incoming, CancellationToken)>,
+    /// Cancelled by the next `/stop`, for what came before it: a file that comes slowly is not waited for.
+    stop: CancellationToken,
 }
 
 impl Work {
@@ -151,9 +159,12 @@ impl Work {
         let lane = self.lanes.entry(lane).or_insert_with(|| {
             let (sender, updates) = unbounded_channel();
             self.tasks.spawn(take_all(bot.clone(), updates, self.report.clone()));
-            sender
+            Lane { updates: sender, stop: CancellationToken::new() }
         });
-        if lane.send(update).is_err() {
+        if matches!(&update.what, What::Message(message) if commands::is_stop(&message.text)) {
+            std::mem::take(&mut lane.stop).cancel();
+        }
+        if lane.updates.send((update, lane.stop.clone())).is_err() {
             tracing::error!("an update cannot be taken: its lane is gone");
         }
     }
@@ -175,15 +186,19 @@ impl Work {
     }
 }
 
-async fn take_all(bot: Bot, mut updates: UnboundedReceiver<Incoming>, report: UnboundedSender<i64>) {
+async fn take_all(
+    bot: Bot,
+    mut updates: UnboundedReceiver<(Incoming, CancellationToken)>,
+    report: UnboundedSender<i64>,
+) {
     let mut seen = Seen::default();
-    while let Some(update) = updates.recv().await {
+    while let Some((update, stop)) = updates.recv().await {
         // What has not begun when the bot ends comes again.
         if bot.polls.is_cancelled() {
             return;
         }
         let number = update.update;
-        take(&bot, update, &mut seen).await;
+        take(&bot, update, &stop, &mut seen).await;
         if report.send(number).is_err() {
             return;
         }

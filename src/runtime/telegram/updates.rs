@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use tokio_util::sync::CancellationToken;
+
 use super::answers::{self, say};
 use super::{Bot, Sent, always};
 use crate::chat::telegram::{FileRef, Incoming, Message, Press, What};
@@ -48,8 +50,8 @@ pub(super) async fn set_menu(bot: &Bot, chat: Option<i64>, trust: Trust) {
     }
 }
 
-/// Takes one update: when this returns, what it led to is on record.
-pub(super) async fn take(bot: &Bot, update: Incoming, seen: &mut Seen) {
+/// Takes one update: when this returns, what it led to is on record. `stop`: a later one says `/stop`.
+pub(super) async fn take(bot: &Bot, update: Incoming, stop: &CancellationToken, seen: &mut Seen) {
     let Incoming { update, from, what } = update;
     let known = bot.principal(from).filter(|person| person.trust > Trust::Blocked);
     // The owner may send a code again, from the same account; nobody else who is listed.
@@ -73,7 +75,7 @@ pub(super) async fn take(bot: &Bot, update: Incoming, seen: &mut Seen) {
         What::Message(message) => {
             crash::point(Point::UpdateNotCommitted);
             let (chat, trust) = (message.chat, person.trust);
-            message_of(bot, person, update, message).await;
+            message_of(bot, person, update, message, stop).await;
             if seen.menus.insert(from, trust) != Some(trust) {
                 set_menu(bot, Some(chat), trust).await;
             }
@@ -97,7 +99,7 @@ async fn paired(bot: &Bot, by: Principal, (from, update): (i64, i64), chat: i64)
     say(bot, chat, &said).await;
 }
 
-async fn message_of(bot: &Bot, person: Principal, update: i64, message: Message) {
+async fn message_of(bot: &Bot, person: Principal, update: i64, message: Message, stop: &CancellationToken) {
     let Message { chat, message: id, text, files, unread, .. } = message;
     let turn = TurnId::derived("telegram", &format!("{chat} {update}"));
     let known = turn.clone();
@@ -115,7 +117,11 @@ async fn message_of(bot: &Bot, person: Principal, update: i64, message: Message)
     }
     let mut text = text;
     for (number, file) in files.iter().enumerate() {
-        match receive(bot, &person, (&turn, number, chat), file).await {
+        let received = tokio::select! {
+            () = stop.cancelled() => Err("stopped".to_owned()),
+            received = receive(bot, &person, (&turn, number, chat), file) => received,
+        };
+        match received {
             Ok(received) => text = format!("{text}\n\n[I sent you a file: {received}]"),
             Err(why) => {
                 say(bot, chat, &format!("`{}` was not taken: {why}", file.name)).await;
@@ -128,8 +134,10 @@ async fn message_of(bot: &Bot, person: Principal, update: i64, message: Message)
         return;
     }
     if text.starts_with('/') {
-        let answer = commands::command(&bot.handle, &person, &text, turn.clone(), chat).await;
-        return answers::show(bot, chat, answer).await;
+        if let Some(answer) = answers::in_time(bot, &person, text, turn, chat).await {
+            answers::show(bot, chat, answer).await;
+        }
+        return;
     }
     if text.len() > TEXT_BYTES_MAX {
         say(bot, chat, &format!("the message has more than {TEXT_BYTES_MAX} bytes; send less at once")).await;
@@ -194,14 +202,6 @@ async fn receive(
         .unwrap_or_else(|_| Err("it took too long; /runs says more".to_owned()))
 }
 
-/// A button was pressed.
-async fn pressed(bot: &Bot, person: Principal, (id, chat, message): (&str, i64, i32), press: Press) {
-    let answered = |text: String| async move {
-        if let Err(error) = bot.telegram.answer_press(id, &text).await {
-            tracing::debug!("a press was not answered: {error}");
-        }
-    };
-    match press {
 /// Fetches a file, and asks for the run that puts it into the inbox.
 async fn ask_for(
     bot: &Bot,
@@ -240,6 +240,14 @@ fn received(record: &RunRecord) -> Option<Result<String, String>> {
     }
 }
 
+/// A button was pressed.
+async fn pressed(bot: &Bot, person: Principal, (id, chat, message): (&str, i64, i32), press: Press) {
+    let answered = |text: String| async move {
+        if let Err(error) = bot.telegram.answer_press(id, &text).await {
+            tracing::debug!("a press was not answered: {error}");
+        }
+    };
+    match press {
         Press::Yes(ref approval) | Press::No(ref approval) => {
             let (yes, approval) = (matches!(press, Press::Yes(_)), approval.clone());
             let about = approval.clone();
@@ -271,13 +279,14 @@ fn received(record: &RunRecord) -> Option<Result<String, String>> {
         Press::Log(ref run) | Press::Diff(ref run) => {
             answered(String::new()).await;
             let what = if matches!(press, Press::Log(_)) { "log" } else { "diff" };
-            let line = format!("/{what} {run}");
-            let answer = commands::command(&bot.handle, &person, &line, TurnId::derived(id, what), chat).await;
-            answers::show(bot, chat, answer).await;
+            let (line, turn) = (format!("/{what} {run}"), TurnId::derived(id, what));
+            if let Some(answer) = answers::in_time(bot, &person, line, turn, chat).await {
+                answers::show(bot, chat, answer).await;
+            }
         }
-        Press::Undo(run) => decide(bot, &person, (id, chat, message), &run, "undo").await,
-        Press::Apply(run) => decide(bot, &person, (id, chat, message), &run, "apply").await,
-        Press::Discard(run) => decide(bot, &person, (id, chat, message), &run, "drop").await,
+        Press::Undo(run) => decide(bot, &person, (id, chat), &run, "undo").await,
+        Press::Apply(run) => decide(bot, &person, (id, chat), &run, "apply").await,
+        Press::Discard(run) => decide(bot, &person, (id, chat), &run, "drop").await,
     }
 }
 
@@ -292,21 +301,12 @@ fn why_not(found: Option<&ApprovalRecord>, own: bool, person: &Principal) -> &'s
     }
 }
 
-/// A decision about a run, by the button below its card; the card then shows what came of it.
-async fn decide(bot: &Bot, person: &Principal, (id, chat, message): (&str, i64, i32), run: &RunId, what: &str) {
-    let line = format!("/{what} {run}");
-    let answer = commands::command(&bot.handle, person, &line, TurnId::derived(id, what), chat).await;
-    let text = if let Answer::Text(text) = answer { text } else { String::new() };
+/// A decision about a run, by the button below its card, which shows what came of it by itself.
+async fn decide(bot: &Bot, person: &Principal, (id, chat): (&str, i64), run: &RunId, what: &str) {
+    let (line, turn) = (format!("/{what} {run}"), TurnId::derived(id, what));
+    let answer = answers::in_time(bot, person, line, turn, chat).await;
+    let text = if let Some(Answer::Text(text)) = answer { text } else { String::new() };
     if let Err(error) = bot.telegram.answer_press(id, &crate::chat::telegram::plain(&text)).await {
         tracing::debug!("a press was not answered: {error}");
-    }
-    let id = run.clone();
-    let Some(record) = bot.read(move |store| store.run(&id)).await else { return };
-    if record.person != person.person {
-        return;
-    }
-    let card = bot.run_card(&record).await;
-    if let Err(error) = bot.telegram.edit(chat, message, &card).await {
-        tracing::warn!("a card was not shown anew: {error}");
     }
 }
