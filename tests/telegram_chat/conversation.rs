@@ -5,7 +5,7 @@ use std::fs;
 use serde_json::json;
 
 use crate::common::eventually;
-use crate::model::{Model, says_slowly};
+use crate::model::{Model, is_busy, says, says_for, says_slowly};
 use crate::place::{OWNER, PARTNER, Place, exec, reply};
 
 #[test]
@@ -52,6 +52,17 @@ fn a_reply_is_shown_as_it_grows_and_ends_as_one_message() {
     }
     let screen = place.sees(OWNER, &["One two three four."]);
     assert_eq!(screen.matches("One").count(), 1, "{screen}");
+}
+
+#[test]
+fn what_a_longer_wait_is_for_is_said() {
+    let model = Model::start();
+    let place = Place::thinking_at(model.url());
+    model.then([is_busy(8), says("At last.")]);
+    place.api.say(OWNER, "hello");
+    place.sees(OWNER, &["thinking…", "asking again in"]);
+    let screen = place.sees(OWNER, &["At last."]);
+    assert!(!screen.contains("asking again"), "{screen}");
 }
 
 #[test]
@@ -105,4 +116,72 @@ fn files_come_into_the_inbox_and_go_out_again() {
     place.api.send_document(OWNER, "notes.txt", b"eggs\n", "");
     place.sees(OWNER, &["Seen."]);
     assert_eq!(fs::read(place.castoff.own().join("inbox/notes-2.txt")).unwrap(), b"eggs\n");
+}
+
+#[test]
+fn a_photo_lands_in_the_inbox_and_the_model_is_told() {
+    let place = Place::new();
+    place.script(&json!([reply("A cat.")]));
+    let message = place.api.send_photo(OWNER, b"jpeg");
+    place.sees(OWNER, &["A cat."]);
+    let name = format!("inbox/photo-{message}.jpg");
+    assert_eq!(fs::read(place.castoff.own().join(&name)).unwrap(), b"jpeg");
+    assert!(place.asked().to_string().contains(&format!("[I sent you a file: {name}]")));
+}
+
+#[test]
+fn a_long_log_and_a_long_diff_come_as_files() {
+    let place = Place::new();
+    let numbers: String = (1..=2000).map(|number| format!("{number}\n")).collect();
+    place.api.say(OWNER, "/run seq 2000 > numbers.txt; cat numbers.txt");
+    place.sees(OWNER, &["1 change applied"]);
+    let document = |ending: &str| {
+        place.api.until(ending, OWNER, |shown| {
+            shown.iter().filter_map(|one| one.document.clone()).find(|(name, _)| name.ends_with(ending))
+        })
+    };
+    place.api.say(OWNER, "/log");
+    assert_eq!(String::from_utf8(document(".txt").1).unwrap(), numbers);
+    place.presses(OWNER, "Diff");
+    let diff = String::from_utf8(document(".diff").1).unwrap();
+    assert_eq!(diff.lines().filter(|line| line.starts_with('+') && !line.starts_with("+++")).count(), 2000, "{diff}");
+}
+
+#[test]
+fn a_menu_offers_what_its_person_may_do() {
+    let place = Place::new();
+    let menu = |person: i64| place.api.commands(person).into_iter().map(|(name, _)| name).collect::<Vec<_>>();
+    // Nobody has written, so all are offered what everybody may.
+    let least = ["help", "stop", "budget", "rights"];
+    eventually("the menu of all", || (menu(PARTNER) == least).then_some(()));
+    place.api.say(PARTNER, "/help");
+    let more = ["run", "runs", "log", "diff", "undo", "approvals", "model", "status", "apply", "drop"];
+    eventually("the partner's menu", || (menu(PARTNER) == [&least[..], &more[..]].concat()).then_some(()));
+    assert_eq!(menu(OWNER), least, "it is another chat's");
+}
+
+#[test]
+fn most_of_a_budget_spent_is_told_to_the_owner_once() {
+    let model = Model::start();
+    let users = format!(
+        "owner: {{ name: Ann, telegram_id: \"{OWNER}\" }}\nusers:\n  - {{ id: ben, name: Ben, trust_level: trusted, \
+         telegram_id: \"{PARTNER}\" }}\n"
+    );
+    let limits = "rate_limits: { mock: { daily_budget: \"$0.15\", alert_at: \"80%\" } }\n".to_owned();
+    let place = Place::with(model.url(), &[("users.yaml", users), ("limits.yaml", limits)]);
+    place.api.say(OWNER, "/status");
+    place.sees(OWNER, &["castoff 0"]);
+    // 2.7 and 10.5 cents.
+    model.then([says_for("It is dear.", 9000, 7000)]);
+    place.api.say(PARTNER, "think");
+    place.sees(PARTNER, &["It is dear."]);
+    place.sees(OWNER, &["of $0.1500 spent: over 80 % of the daily budget"]);
+    place.api.say(PARTNER, "think more");
+    eventually("the second turn ends", || {
+        let audit = place.castoff.castoff(&["audit", "list", "-n", "200"]).ended(0).stdout;
+        (audit.matches("turn.done").count() == 2)
+            .then(|| assert_eq!(audit.matches("budget.alert").count(), 1, "{audit}"))
+    });
+    assert_eq!(place.api.screen(OWNER).matches("over 80 %").count(), 1);
+    assert!(!place.api.screen(PARTNER).contains("over 80 %"), "it is the owner's");
 }

@@ -57,7 +57,11 @@ fn event(value: &Value) -> String {
 }
 
 fn start(text: &str) -> String {
-    let usage = json!({ "input_tokens": 9, "output_tokens": 1 });
+    start_with(9, text)
+}
+
+fn start_with(input_tokens: u64, text: &str) -> String {
+    let usage = json!({ "input_tokens": input_tokens, "output_tokens": 1 });
     let started = json!({ "type": "message_start", "message": { "usage": usage } });
     event(&started) + &if text.is_empty() { String::new() } else { delta(text) }
 }
@@ -67,13 +71,31 @@ fn delta(text: &str) -> String {
 }
 
 fn end(reason: &str) -> String {
-    let stop = json!({ "type": "message_delta", "delta": { "stop_reason": reason }, "usage": { "output_tokens": 5 } });
+    end_with(reason, 5)
+}
+
+fn end_with(reason: &str, output_tokens: u64) -> String {
+    let usage = json!({ "output_tokens": output_tokens });
+    let stop = json!({ "type": "message_delta", "delta": { "stop_reason": reason }, "usage": usage });
     event(&stop) + &event(&json!({ "type": "message_stop" }))
 }
 
 /// A whole reply.
 pub(crate) fn says(text: &str) -> Answer {
     Answer::Bytes(ok(start(text) + &end("end_turn")))
+}
+
+/// A whole reply that took this many tokens.
+pub(crate) fn says_for(text: &str, input_tokens: u64, output_tokens: u64) -> Answer {
+    Answer::Bytes(ok(start_with(input_tokens, text) + &end_with("end_turn", output_tokens)))
+}
+
+/// Nothing for so many seconds, said as late as others say their first word.
+pub(crate) fn is_busy(seconds: u64) -> Answer {
+    let body = json!({ "type": "error", "error": { "type": "rate_limit_error", "message": "too many" } }).to_string();
+    let head = format!("HTTP/1.1 429 Too Many Requests\r\nretry-after: {seconds}\r\ncontent-type: application/json");
+    let answer = format!("{head}\r\nconnection: close\r\n\r\n{body}").into_bytes();
+    Answer::Slowly(vec![Vec::new(), answer], THINKS)
 }
 
 /// A whole reply, a word each second and a half.
