@@ -167,6 +167,9 @@ fn a_flood_of_output_is_stopped_at_the_cap_and_this_is_said() {
     assert!(kept.starts_with("1\n2\n3\n"), "the head is kept");
 }
 
+const MAY: &str = "Run this once? [y/N/a for always] ";
+const LAND: &str = "Let these changes land? [y/N/d for the diff] ";
+
 fn answered(mut live: Live, prompt: &str, answer: &[u8]) -> common::Answer {
     live.until(prompt);
     live.types(answer);
@@ -175,8 +178,6 @@ fn answered(mut live: Live, prompt: &str, answer: &[u8]) -> common::Answer {
 
 #[test]
 fn the_prompt_shows_the_plan_or_the_changes_and_does_as_it_is_told() {
-    const MAY: &str = "Run this once? [y/N/a for always] ";
-    const LAND: &str = "Let these changes land? [y/N/d for the diff] ";
     let castoff = usual();
     let yes = answered(castoff.at_terminal(&["run", "--", "factor 12"]), MAY, b"y\n").ended(0);
     for shown in ["factor 12", "digest", "directory", "network", "limits", castoff.own().to_str().unwrap(), "12: 2 2 3"]
@@ -202,9 +203,87 @@ fn the_prompt_shows_the_plan_or_the_changes_and_does_as_it_is_told() {
     live.types(b"y\n");
     live.finish().ended(0);
     assert!(!file.exists());
-    // The shell between the terminal and us takes the Ctrl-C too, so the code is its own.
-    let broken = answered(castoff.at_terminal(&["run", "--", "factor 12"]), MAY, b"\x03");
+    let broken = answered(castoff.at_terminal(&["run", "--", "factor 12"]), MAY, b"\x03").ended(75);
     assert!(broken.stdout.contains("castoff approve"), "{broken:?}");
+}
+
+/// The diff as it is shown for a `d` at the prompt, and all around it.
+fn reviewed(mut live: Live, shown: &str) -> String {
+    live.until(LAND);
+    live.types(b"d\n");
+    live.until(shown);
+    live.types(b"n\n");
+    live.finish().ended(125).stdout
+}
+
+#[test]
+fn a_terminal_shows_every_character_and_a_pipe_gets_the_diff_as_it_is() {
+    let castoff = usual();
+    castoff.run("mkdir hidden; echo content > hidden/file").ended(0);
+    let script = "printf 'a\\033[2K\\342\\200\\256b\\342\\200\\213\\n' > hidden/file; \
+                  echo > \"$(printf 'hidden/\\342\\200\\256name')\"; echo > \"$(printf 'hidden/\\033[2Kname')\"";
+    let at_prompt = reviewed(castoff.at_terminal(&["run", "--review", "changes", "--", script]), "+a<U+001B>");
+    for shown in ["+a<U+001B>[2K<U+202E>b<U+200B>", "hidden/<U+202E>name", "hidden/<U+001B>[2Kname"] {
+        assert!(at_prompt.contains(shown), "{shown}: {at_prompt:?}");
+    }
+    assert!(!at_prompt.contains(['\u{1b}', '\u{202e}', '\u{200b}']), "{at_prompt:?}");
+    let (_, held) = castoff.json(&["run", "--review", "changes", "--", script]);
+    let run = text(&held["run"]);
+    let shown = castoff.at_terminal(&["diff", run]).finish().ended(0).stdout;
+    assert!(shown.contains("+a<U+001B>[2K<U+202E>b<U+200B>") && !shown.contains('\u{1b}'), "{shown:?}");
+    let raw = castoff.castoff(&["diff", run]).ended(0).stdout;
+    assert!(raw.contains("+a\u{1b}[2K\u{202e}b\u{200b}\n"), "{raw:?}");
+    castoff.castoff(&["drop", run]).ended(0);
+}
+
+#[test]
+fn every_deletion_is_named_to_who_decides_about_it() {
+    let castoff = usual();
+    castoff.run("mkdir many; cd many; touch $(seq -f old%02g 40)").ended(0);
+    let rm = castoff.at_terminal(&["run", "--", "cd many; touch $(seq -f new%02g 30); rm old*"]);
+    let asked = answered(rm, LAND, b"n\n").ended(125).stdout;
+    let (asked, _) = asked.split_once(LAND).unwrap();
+    for number in 1..=40 {
+        assert!(asked.contains(&format!("/many/old{number:02}\r\n")), "old{number}: {asked}");
+    }
+    assert!(asked.contains("… and 10 more") || asked.contains("… and 11 more"), "{asked}");
+}
+
+#[test]
+fn questions_and_diffs_have_colours_at_a_terminal_that_wants_them() {
+    let castoff = usual();
+    castoff.run("mkdir colour; echo content > colour/file").ended(0);
+    let run = ["run", "--", "rm colour/file"];
+    let painted = reviewed(castoff.at_terminal_with(&[], &run), "-content");
+    for shown in [
+        "castoff: \u{1b}[1m\u{1b}[33mnot applied\u{1b}[0m yet",
+        "\u{1b}[36m@@ -1 +0,0 @@\u{1b}[0m",
+        "\u{1b}[31m-content\u{1b}[0m",
+    ] {
+        assert!(painted.contains(shown), "{shown:?}: {painted:?}");
+    }
+    let refused = castoff.at_terminal_with(&[], &["run", "--", "nmap"]).finish().ended(125).stdout;
+    assert!(refused.contains("castoff: \u{1b}[31mrefused\u{1b}[0m: "), "{refused:?}");
+    for plain in [[("NO_COLOR", "1")], [("TERM", "dumb")]] {
+        let shown = reviewed(castoff.at_terminal_with(&plain, &run), "-content");
+        assert!(shown.contains("not applied yet") && !shown.contains('\u{1b}'), "{plain:?}: {shown:?}");
+    }
+    let refused = castoff.run("nmap").ended(125);
+    assert!(refused.stderr.contains("castoff: refused: ") && !refused.stderr.contains('\u{1b}'), "{refused:?}");
+    let (_, held) = castoff.run_json(run[2]);
+    let (run, script) = (text(&held["run"]), "cat colour/file # ".to_owned() + &"long ".repeat(30));
+    let raw = castoff.castoff(&["diff", run]).ended(0).stdout;
+    assert!(raw.contains("\n-content\n") && !raw.contains('\u{1b}'), "{raw:?}");
+    castoff.castoff(&["drop", run]).ended(0);
+
+    castoff.run(&script).ended(0);
+    let (_, asked) = castoff.run_json(&format!("factor 12 # {}", "long ".repeat(30)));
+    for table in ["runs", "approvals"] {
+        let shown = castoff.at_terminal(&[table]).finish().ended(0).stdout;
+        assert!(shown.lines().all(|line| line.trim_end().chars().count() <= 80), "{shown}");
+        assert!(shown.contains("factor 12") && shown.contains('…'), "{shown}");
+    }
+    castoff.castoff(&["refuse", text(&asked["state"]["asking"]["approval"])]).ended(0);
 }
 
 #[test]

@@ -86,6 +86,8 @@ pub(super) enum Command {
         follow: bool,
     },
     /// Show what a run changed, as a unified diff
+    ///
+    /// At a terminal invisible characters are written out; a pipe or file gets it as it is, for `git apply`.
     Diff {
         /// The run's id, or its beginning
         run: String,

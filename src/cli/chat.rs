@@ -9,8 +9,9 @@ use serde_json::json;
 
 use super::args::Command;
 use super::outcome::{BAD_INPUT, STOPPED, WAITING};
+use super::prompt::{self, Next};
 use super::run::{self, Manner, Seen};
-use super::{config, manage, prompt, rules, view};
+use super::{config, manage, rules, view};
 use crate::control::client::{Client, Refused};
 use crate::control::wire::{ChatRequest, Line, ModelStatus};
 use crate::domain::model::ToolCall;
@@ -203,7 +204,7 @@ async fn turn(home: &Path, text: &str, json: bool) -> anyhow::Result<u8> {
         if let Some(record) = is_run {
             show_run(&mut turn, &record, manner)?;
             if run::take(&mut seen, line, manner)?
-                && prompt::next_step(home, &mut seen, manner).await?
+                && prompt::next_step(home, &mut seen, manner).await? != Next::Follow
                 && run::waits(&seen)
             {
                 return waiting(&turn, &seen, manner);

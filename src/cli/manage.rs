@@ -1,6 +1,6 @@
 //! The commands that ask a running core.
 
-use std::io::Write as _;
+use std::io::{IsTerminal as _, Write as _};
 use std::path::Path;
 
 use anyhow::Context as _;
@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::args::{AuditCommand, Command};
 use super::outcome::{UNAVAILABLE, exit_code};
+use super::paint::{self, Paint};
 use super::run::{self, Manner};
 use super::view;
 use crate::control::client::Client;
@@ -123,14 +124,17 @@ async fn runs(home: &Path, limit: usize, json: bool) -> anyhow::Result<u8> {
     } else if records.is_empty() {
         print("no runs yet; try `castoff run -- 'echo hello > a.txt && ls -la'`")?;
     } else {
-        print(&view::runs(&records))?;
+        print(&view::runs(&records, paint::columns()))?;
     }
     Ok(0)
 }
 
 async fn diff(home: &Path, run: &str, json: bool) -> anyhow::Result<u8> {
     let text: String = Client::connect(home).await?.get(&format!("/runs/{run}/diff")).await?;
-    print(&if json { json!({ "run": run, "diff": text }).to_string() } else { text })?;
+    let out = std::io::stdout();
+    // In a pipe it is what `git apply` takes.
+    let shown = if out.is_terminal() { Paint::of(&out).diff(&text) } else { text.clone() };
+    print(&if json { json!({ "run": run, "diff": text }).to_string() } else { shown })?;
     Ok(0)
 }
 
@@ -143,7 +147,7 @@ async fn approvals(home: &Path, json: bool) -> anyhow::Result<u8> {
     } else if questions.is_empty() {
         print("no open questions")?;
     } else {
-        print(&view::questions(&questions))?;
+        print(&view::questions(&questions, paint::columns()))?;
     }
     Ok(0)
 }

@@ -10,6 +10,7 @@ mod history;
 mod manage;
 mod marked;
 pub mod outcome;
+mod paint;
 pub mod policy;
 mod prompt;
 mod rules;

@@ -9,7 +9,8 @@ use base64::prelude::BASE64_STANDARD;
 use serde_json::json;
 
 use super::outcome::{BAD_INPUT, STOPPED, exit_code};
-use super::prompt::{changes_question, next_step, open_question, plan_question};
+use super::paint::Paint;
+use super::prompt::{Next, changes_question, next_step, open_question, plan_question};
 use super::view;
 use crate::control::client::{Client, Lines, Refused};
 use crate::control::wire::{Line, RunRequest};
@@ -125,7 +126,7 @@ async fn watch(home: &Path, mut lines: Lines, manner: Manner) -> anyhow::Result<
             }
         };
         let Some(line) = line else { break };
-        if take(&mut seen, line, manner)? && next_step(home, &mut seen, manner).await? {
+        if take(&mut seen, line, manner)? && next_step(home, &mut seen, manner).await? != Next::Follow {
             break;
         }
     }
@@ -170,7 +171,11 @@ fn write_through(to: &mut impl std::io::Write, bytes: &[u8]) -> anyhow::Result<(
 
 /// Says something that is not the script's, on standard error.
 fn say(manner: Manner, text: &str) -> anyhow::Result<()> {
-    if manner.json { Ok(()) } else { Ok(writeln!(std::io::stderr().lock(), "castoff: {text}")?) }
+    if manner.json {
+        return Ok(());
+    }
+    let mut out = std::io::stderr().lock();
+    Ok(writeln!(out, "{}", Paint::of(&out).said(&format!("castoff: {text}")))?)
 }
 
 /// Whether the run waits for a person.

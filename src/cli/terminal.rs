@@ -1,9 +1,19 @@
 //! Questions at the terminal: `/dev/tty`, since standard input may be the script's.
 
 use std::fs::File;
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::io::{ErrorKind, Read as _, Write as _};
+use std::time::Duration;
 
 use anyhow::Context as _;
+use rustix::fs::{Mode, OFlags};
+
+use super::paint::Paint;
+
+/// Longest line that a terminal hands over at once.
+const LINE_BYTES_MAX: usize = 4096;
+/// How often it is looked whether a line was typed.
+const LOOK: Duration = Duration::from_millis(50);
+const PATH: &str = "/dev/tty";
 
 /// An answer at the prompt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,6 +26,8 @@ pub(super) enum Reply {
     More,
     /// End of input: leave the question open.
     Later,
+    /// Ctrl-C.
+    Stop,
 }
 
 /// What a question offers beside yes and no.
@@ -37,20 +49,25 @@ pub(super) struct Terminal {
 
 /// The caller's terminal; `None` when there is none.
 pub(super) fn open() -> Option<Terminal> {
-    File::options().read(true).write(true).open("/dev/tty").ok().map(|output| Terminal { output })
+    File::options().write(true).open(PATH).ok().map(|output| Terminal { output })
 }
 
 impl Terminal {
-    /// Shows a text.
-    ///
-    /// # Errors
-    /// When the terminal is gone.
-    pub(super) fn show(&mut self, text: &str) -> anyhow::Result<()> {
+    fn show(&mut self, text: &str) -> anyhow::Result<()> {
         self.output.write_all(text.as_bytes()).context("the terminal is gone")
     }
 
-    /// Shows `text`, asks, and waits for an answer; anything but a clear yes is a no. Ctrl-C is a
-    /// "later": the question stays open.
+    /// Shows a diff.
+    ///
+    /// # Errors
+    /// When the terminal is gone.
+    pub(super) fn show_diff(&mut self, diff: &str) -> anyhow::Result<()> {
+        let painted = Paint::of(&self.output).diff(diff);
+        self.show(&painted)
+    }
+
+    /// Shows `text`, asks, and waits for an answer; anything but a clear yes is a no. Nobody reads from
+    /// the terminal any more once this has returned.
     ///
     /// # Errors
     /// When the terminal is gone.
@@ -60,15 +77,15 @@ impl Terminal {
             More::Diff => ("[y/N/d for the diff]", ["d", "diff"]),
             More::Always => ("[y/N/a for always]", ["a", "always"]),
         };
+        let text = Paint::of(&self.output).said(text);
         self.show(&format!("{text}{question} {choices} "))?;
-        let input = self.output.try_clone()?;
-        let line = tokio::task::spawn_blocking(move || {
-            let mut line = String::new();
-            BufReader::new(input).read_line(&mut line).map(|length| (length > 0).then_some(line))
-        });
         let line = tokio::select! {
-            line = line => line??,
-            stop = tokio::signal::ctrl_c() => { stop?; return Ok(Reply::Later) }
+            line = line() => line.context("the terminal is gone")?,
+            stop = tokio::signal::ctrl_c() => {
+                stop.context("failed to listen for Ctrl-C")?;
+                self.show("\n")?;
+                return Ok(Reply::Stop);
+            }
         };
         Ok(match line.as_deref().map(|line| line.trim().to_lowercase()) {
             None => Reply::Later,
@@ -77,4 +94,20 @@ impl Terminal {
             Some(_) => Reply::No,
         })
     }
+}
+
+/// The next line that is typed; `None` for the end of input. Its own descriptor, which never blocks, so
+/// that nothing is left that reads when the answer is not wanted any more.
+async fn line() -> std::io::Result<Option<String>> {
+    let input = rustix::fs::open(PATH, OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC, Mode::empty())?;
+    let mut input = File::from(input);
+    let mut bytes = vec![0; LINE_BYTES_MAX];
+    let length = loop {
+        match input.read(&mut bytes) {
+            Err(error) if error.kind() == ErrorKind::WouldBlock => tokio::time::sleep(LOOK).await,
+            read => break read?,
+        }
+    };
+    bytes.truncate(length);
+    Ok((length > 0).then(|| String::from_utf8_lossy(&bytes).into_owned()))
 }

@@ -1,6 +1,6 @@
 //! Runs, plans and changes as text and as JSON.
 
-use comfy_table::{ContentArrangement, Table, presets};
+use comfy_table::{ColumnConstraint, ContentArrangement, Table, presets};
 use serde_json::{Value, json};
 
 use super::outcome::{exit_code, stopped_by};
@@ -9,7 +9,8 @@ use crate::domain::change::{Change, ChangeKind, ChangeSet};
 use crate::domain::plan::Plan;
 use crate::domain::record::{Outcome, RunRecord, RunState};
 use crate::domain::run::Ending;
-use crate::domain::task::Task;
+use crate::domain::task::{FileRequest, Task};
+use crate::domain::text::visible_line;
 use crate::engine::{BudgetView, Cap, Window};
 
 /// Changed paths that a summary names.
@@ -22,35 +23,58 @@ fn change_line(set: &ChangeSet, change: &Change) -> String {
         ChangeKind::Modified => 'M',
         ChangeKind::Deleted => 'D',
     };
-    format!("  {letter} {}", set.workspace.join(&change.path).display())
+    format!("  {letter} {}", visible_line(&set.workspace.join(&change.path).to_string_lossy()))
 }
 
 /// The changes of a run, a line each, the first few by name.
 pub fn changes(record: &RunRecord) -> String {
+    changes_where(record, |_| false)
+}
+
+/// The changes of a run, for whoever decides about them: every deletion stands there by name.
+pub fn changes_to_judge(record: &RunRecord) -> String {
+    changes_where(record, |kind| kind == ChangeKind::Deleted)
+}
+
+fn changes_where(record: &RunRecord, always: fn(ChangeKind) -> bool) -> String {
     let sets: Vec<&ChangeSet> = record.end.iter().flat_map(|end| &end.changes).collect();
-    let lines: Vec<String> =
-        sets.iter().flat_map(|set| set.changes.iter().map(|change| change_line(set, change))).collect();
-    let mut text = lines.iter().take(PATHS_SHOWN).cloned().collect::<Vec<_>>().join("\n");
-    if lines.len() > PATHS_SHOWN {
-        let more = lines.len() - PATHS_SHOWN;
-        text.push_str(&format!("\n  … and {more} more (`castoff diff {}`)", record.run));
+    let (mut lines, mut left) = (Vec::new(), PATHS_SHOWN);
+    let mut more = 0_usize;
+    for (set, change) in sets.iter().flat_map(|set| set.changes.iter().map(move |change| (set, change))) {
+        if always(change.kind()) {
+            lines.push(change_line(set, change));
+        } else if left > 0 {
+            left -= 1;
+            lines.push(change_line(set, change));
+        } else {
+            more += 1;
+        }
+    }
+    if more > 0 {
+        lines.push(format!("  … and {more} more (`castoff diff {}`)", record.run));
     }
     for set in sets {
         for refused in &set.refused {
-            text.push_str(&format!(
-                "\n  ! {} never lands: {}",
-                set.workspace.join(&refused.path).display(),
-                refused.why
-            ));
+            let path = set.workspace.join(&refused.path);
+            lines.push(visible_line(&format!("  ! {} never lands: {}", path.display(), refused.why)));
         }
     }
-    text
+    lines.join("\n")
+}
+
+/// The file that a run would send, and how it is saved: a terminal takes none.
+pub fn sent(record: &RunRecord) -> Option<String> {
+    let Some(FileRequest::Send { path }) = record.task.file() else { return None };
+    let end = record.end.as_ref().filter(|end| end.ending == Ending::Exited { code: 0 })?;
+    let path = record.plan.as_ref().map_or_else(|| path.as_str().into(), |plan| plan.workdir.join(path.as_str()));
+    let (path, bytes) = (visible_line(&path.to_string_lossy()), end.usage.stdout_bytes);
+    Some(format!("file: {path} ({bytes} bytes); `castoff logs {} > FILE` saves it", record.run))
 }
 
 /// The whole plan, as an approver must see it.
 pub fn plan(record: &RunRecord, plan: &Plan) -> String {
     let mut text = String::new();
-    let mut line = |name: &str, value: &str| text.push_str(&format!("  {name:<10} {value}\n"));
+    let mut line = |name: &str, value: &str| text.push_str(&format!("  {name:<10} {}\n", visible_line(value)));
     let kind = if plan.task.file().is_some() { "file" } else { "script" };
     for (index, row) in plan.task.text().lines().enumerate() {
         line(if index == 0 { kind } else { "" }, &format!("│ {row}"));
@@ -102,7 +126,7 @@ pub(super) fn table(header: &[&str]) -> Table {
 }
 
 fn first_line(task: &Task) -> String {
-    shortened(task.title())
+    shortened(visible_line(&task.title()))
 }
 
 /// As much of a line as fits into a table.
@@ -112,25 +136,48 @@ pub(super) fn shortened(line: String) -> String {
     if short.len() < line.len() { format!("{short} …") } else { line }
 }
 
-/// The table of `castoff runs`.
-pub fn runs(records: &[RunRecord]) -> String {
+/// Makes a table fit into a terminal: its last column gives way.
+fn fit(table: &mut Table, columns: u16) {
+    table.set_content_arrangement(ContentArrangement::Dynamic).set_width(columns).set_truncation_indicator("…");
+    let last = table.column_count().saturating_sub(1);
+    for (index, column) in table.column_iter_mut().enumerate() {
+        column.set_padding((0, 1));
+        if index < last {
+            column.set_constraint(ColumnConstraint::ContentWidth);
+        }
+    }
+    for row in table.row_iter_mut() {
+        row.max_height(1);
+    }
+}
+
+/// The table of `castoff runs`, for a terminal with so many columns or a pipe.
+pub fn runs(records: &[RunRecord], columns: Option<u16>) -> String {
+    let when = |record: &RunRecord| {
+        let whole = record.asked_at.to_string();
+        // Month to minute.
+        if columns.is_some() { whole.chars().skip(5).take(11).collect() } else { whole }
+    };
     let mut table = table(&["RUN", "WHEN", "PERSON", "STATE", "CHANGES", "SCRIPT"]);
     for record in records {
         let changes: usize = record.end.iter().flat_map(|end| &end.changes).map(|set| set.changes.len()).sum();
         table.add_row([
             record.run.to_string(),
-            record.asked_at.to_string(),
+            when(record),
             record.person.to_string(),
             state(record),
             changes.to_string(),
             first_line(&record.task),
         ]);
     }
+    if let Some(columns) = columns {
+        fit(&mut table, columns);
+    }
     table.trim_fmt()
 }
 
-/// The table of `castoff approvals`.
-pub fn questions(questions: &[Question]) -> String {
+/// The table of `castoff approvals`, likewise.
+pub fn questions(questions: &[Question], columns: Option<u16>) -> String {
     let mut table = table(&["APPROVAL", "RUN", "PERSON", "ABOUT", "SCRIPT"]);
     for Question { approval, run } in questions {
         let about = match approval.subject {
@@ -145,6 +192,9 @@ pub fn questions(questions: &[Question]) -> String {
             first_line(&run.task),
         ];
         table.add_row(cells);
+    }
+    if let Some(columns) = columns {
+        fit(&mut table, columns);
     }
     table.trim_fmt()
 }
@@ -330,7 +380,7 @@ mod tests {
         let (of_script, of_file) = (run_json(&script), run_json(&file));
         assert_eq!((&of_script["script"], of_script.get("file")), (&json!("echo a\necho b"), None));
         assert_eq!((&of_file["script"], &of_file["file"]), (&Value::Null, &request));
-        let table = runs(&[script, file]);
+        let table = runs(&[script, file], None);
         assert!(table.contains("echo a …") && table.contains("write notes.txt"), "{table}");
     }
 }

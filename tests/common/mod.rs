@@ -214,15 +214,23 @@ impl Castoff {
         self.begin_in(&self.root, arguments, b"")
     }
 
-    /// Starts `castoff …` at a terminal of its own.
+    /// Starts `castoff …` at a terminal of its own, without colours.
     pub(crate) fn at_terminal(&self, arguments: &[&str]) -> Live {
+        self.at_terminal_with(&[("NO_COLOR", "1")], arguments)
+    }
+
+    /// The same, in an environment that says what it takes.
+    pub(crate) fn at_terminal_with(&self, environment: &[(&str, &str)], arguments: &[&str]) -> Live {
         let words = [program().to_str().unwrap(), "--home", self.home().to_str().unwrap()]
             .iter()
             .chain(arguments)
             .map(|word| format!("'{}'", word.replace('\'', r"'\''")))
             .collect::<Vec<_>>();
         let mut command = command("script");
-        command.args(["-qec", &words.join(" "), "/dev/null"]).current_dir(&self.root).env("SHELL", "/bin/sh");
+        // No shell is left that a Ctrl-C would end, too.
+        let line = format!("exec {}", words.join(" "));
+        command.args(["-qec", &line, "/dev/null"]).current_dir(&self.root).env("SHELL", "/bin/sh");
+        command.env_remove("NO_COLOR").env("TERM", "xterm").envs(environment.iter().copied());
         Live::start(command, format!("castoff {} (at a terminal)", arguments.join(" ")))
     }
 
