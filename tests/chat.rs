@@ -10,7 +10,7 @@ mod python;
 
 use std::fs;
 
-use common::{Answer, Castoff};
+use common::{Answer, Castoff, Live, eventually};
 use python::Server;
 use serde_json::{Value, json};
 
@@ -149,6 +149,153 @@ fn a_deletion_waits_for_a_yes_and_the_turn_goes_on_with_it() {
         place.asked().to_string().contains("landed, can be undone").then_some(())
     });
     place.judge();
+}
+
+const LAND: &str = "Let these changes land? [y/N/d for the diff] ";
+
+/// Types a line once the prompt is there again after `after`.
+fn says(chat: &Live, after: &str, line: &str) {
+    eventually(&format!("the prompt after `{after}`"), || {
+        let said = chat.said();
+        said.rsplit_once(after).is_some_and(|(_, rest)| rest.contains("you> ")).then_some(())
+    });
+    chat.types(line.as_bytes());
+}
+
+impl Place {
+    /// A conversation at a terminal of its own.
+    fn talk(&self) -> Live {
+        let mut chat = self.castoff.at_terminal(&["chat"]);
+        chat.until("Castoff (mock/model-x). /help lists commands");
+        chat
+    }
+
+    fn old_file(&self) -> std::path::PathBuf {
+        let file = self.castoff.work().join("old.txt");
+        fs::write(&file, "first line\n").unwrap();
+        self.castoff.give(&file);
+        file
+    }
+}
+
+#[test]
+fn a_conversation_at_the_terminal_asks_shows_and_takes_back() {
+    let place = Place::new("");
+    let file = place.old_file();
+    place.script(&json!([exec("I remove it.", &[&format!("rm {}", file.display())]), reply("It is gone.")]));
+    let mut chat = place.talk();
+    says(&chat, "lists commands", "/budget\r");
+    chat.until("days start anew at");
+    says(&chat, "months start anew", "please do so\r");
+    // The text is there while the turn waits for an answer, on the same terminal.
+    chat.until(LAND);
+    let shown = chat.said();
+    assert!(shown.contains("I remove it.") && shown.contains("▸ rm "), "{shown:?}");
+    assert!(shown.contains(&format!("D {}", file.display())) && file.exists(), "{shown:?}");
+    chat.types(b"d\n");
+    chat.until("-first line");
+    chat.types(b"y\n");
+    chat.until("It is gone.");
+    assert!(!file.exists());
+
+    let (_, runs) = place.castoff.json(&["runs"]);
+    let run = runs[0]["run"].as_str().unwrap().to_owned();
+    says(&chat, "It is gone.", &format!("/diff {run}\r"));
+    eventually("the diff", || (chat.said().matches("deleted file mode").count() == 2).then_some(()));
+    says(&chat, "-first line", &format!("/undo {run}\r"));
+    chat.until("taken back");
+    assert!(file.exists());
+    says(&chat, "taken back", "/nonsense\r");
+    chat.until("there is no /nonsense");
+    says(&chat, "there is no /nonsense", "\x04");
+    chat.finish().ended(0);
+    place.judge();
+}
+
+#[test]
+fn a_ctrl_c_ends_the_turn_and_the_conversation_goes_on() {
+    let place = Place::new("");
+    let file = place.old_file();
+    // While a command runs.
+    place.script(&json!([exec("", &["sleep 60"])]));
+    let mut chat = place.talk();
+    says(&chat, "lists commands", "take your time\r");
+    chat.until("▸ sleep 60");
+    place.castoff.live_container();
+    chat.types(b"\x03");
+    chat.until("castoff: stopped");
+    assert!(!chat.said().contains("queued"), "it waited for nothing: {}", chat.said());
+    // At a question: the turn is over and nothing is asked any more.
+    place.script(&json!([exec("", &[&format!("rm {}", file.display())])]));
+    says(&chat, "castoff: stopped", "remove it\r");
+    chat.until(LAND);
+    chat.types(b"\x03");
+    eventually("the turn is stopped", || (chat.said().matches("castoff: stopped").count() == 2).then_some(()));
+    assert!(file.exists());
+    let open = place.castoff.castoff(&["approvals"]).ended(0).stdout;
+    assert!(open.contains("no open questions"), "{open}");
+    // Nobody takes keys from the prompt, and without a turn a Ctrl-C only empties the line.
+    place.script(&json!([reply("Still here.")]));
+    says(&chat, "castoff: stopped", "half a\x03");
+    says(&chat, "half a", "the whole of it\r");
+    chat.until("Still here.");
+    let asked = place.asked().to_string();
+    assert!(asked.contains("\"the whole of it\"") && !asked.contains("half a"), "{asked}");
+    says(&chat, "Still here.", "/quit\r");
+    chat.finish().ended(0);
+}
+
+#[test]
+fn a_message_that_waits_is_said_to_and_stopping_it_leaves_the_other_turn_alone() {
+    let place = Place::new("");
+    place.script(&json!([exec("", &["sleep 8"]), reply("First done.")]));
+    let mut first = place.castoff.begin(&["chat", "first"]);
+    first.until("▸ sleep 8");
+    let mut chat = place.talk();
+    says(&chat, "lists commands", "second\r");
+    chat.until("queued: another turn of yours is under way");
+    chat.types(b"\x03");
+    chat.until("castoff: stopped");
+    assert!(first.is_under_way(), "the other turn was stopped");
+    assert!(first.finish().ended(0).stdout.ends_with("First done.\n"));
+    says(&chat, "castoff: stopped", "/quit\r");
+    chat.finish().ended(0);
+    assert!(!place.asked().to_string().contains("\"second\""));
+}
+
+#[test]
+fn a_question_by_pipe_is_one_turn_and_json_tells_its_outcome() {
+    let place = Place::new("");
+    place.script(&json!([reply("From the pipe.")]));
+    let piped = place.castoff.begin_in(place.castoff.root(), &["chat"], b"what is it?\n").finish().ended(0);
+    assert_eq!(piped.stdout, "From the pipe.\n");
+    assert!(place.asked().to_string().contains("what is it?"));
+    place.script(&json!([exec("", &["exit 3"]), reply("It failed.")]));
+    let (code, answer) = place.castoff.json(&["chat", "try", "it"]);
+    let (_, runs) = place.castoff.json(&["runs"]);
+    let expected = json!({
+        "turn": runs[0]["turn"], "outcome": { "replied": { "text": "It failed." } }, "runs": [runs[0]["run"]],
+        "rounds": 2, "cost_micros": answer["cost_micros"], "exit_code": 0,
+    });
+    assert_eq!((code, &answer), (0, &expected));
+    assert!(answer["cost_micros"].as_u64().unwrap() > 0, "{answer}");
+    let empty = place.castoff.begin_in(place.castoff.root(), &["chat"], b"\n").finish().ended(65);
+    empty.says(&["nothing to say"]);
+}
+
+#[test]
+fn a_file_for_the_person_is_shown_where_it_lies_and_the_model_is_told_so() {
+    let place = Place::new("");
+    place.castoff.run("echo milk > list.txt").ended(0);
+    let call = json!({ "name": "send_file", "arguments": { "path": "list.txt" } });
+    place.script(&json!([{ "type": "reply", "text": "", "tool_calls": [call] }, reply("There.")]));
+    let answer = place.chat("send me the list").ended(0);
+    let file = place.castoff.own().join("list.txt");
+    let (_, rest) = answer.stderr.split_once(&format!("file: {} (5 bytes); `castoff logs ", file.display())).unwrap();
+    let (run, _) = rest.split_once(" > FILE` saves it").unwrap();
+    assert_eq!(place.castoff.castoff(&["logs", run]).ended(0).stdout, "milk\n");
+    let told = place.asked().to_string();
+    assert!(told.contains("a terminal takes no files") && !told.contains("sent to the person"), "{told}");
 }
 
 #[test]

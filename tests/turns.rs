@@ -352,7 +352,7 @@ fn a_stopped_turn_breaks_its_call_off_and_a_late_reply_is_only_paid() {
     let (turn, effects) = world.say("owner", "think long");
     let call = called(&effects).call.clone();
     let owner = world.person("owner");
-    let effects = world.step(Event::TurnStopAsked { person: owner.person.clone(), by: owner });
+    let effects = world.step(Event::TurnStopAsked { person: owner.person.clone(), turn: None, by: owner });
     assert!(effects.iter().any(|effect| matches!(effect, Effect::CancelModel(other) if *other == call)));
     assert_eq!(world.outcome(&turn), TurnOutcome::Stopped);
     assert!(world.ledger[0].settled.is_none(), "nobody knows yet what it cost");
@@ -364,8 +364,29 @@ fn a_stopped_turn_breaks_its_call_off_and_a_late_reply_is_only_paid() {
     let (bobs, _) = world.say("owner", "again");
     let bob = world.person("bob");
     let owner = world.person("owner").person;
-    world.step(Event::TurnStopAsked { person: owner, by: bob });
+    world.step(Event::TurnStopAsked { person: owner, turn: None, by: bob });
     assert!(!matches!(world.turns.iter().find(|one| one.turn == bobs).unwrap().state, TurnState::Done { .. }));
+}
+
+#[test]
+fn stopping_a_turn_by_its_id_ends_no_other_and_none_of_somebody_else() {
+    let mut world = World::new(FREE, 32_768);
+    let (first, effects) = world.say("owner", "one");
+    let call = called(&effects).call.clone();
+    let (second, _) = world.say("owner", "two");
+    let (third, _) = world.say("owner", "three");
+    let stop = |world: &mut World, who: &str, turn: &TurnId| {
+        let by = world.person(who);
+        world.step(Event::TurnStopAsked { person: by.person.clone(), turn: Some(turn.clone()), by })
+    };
+    assert!(stop(&mut world, "bob", &second).is_empty(), "it is not his");
+    let effects = stop(&mut world, "owner", &second);
+    assert!(effects.iter().all(|effect| !matches!(effect, Effect::CancelModel(_))), "{effects:?}");
+    assert_eq!(world.outcome(&second), TurnOutcome::Stopped);
+    assert!(stop(&mut world, "owner", &second).is_empty(), "a doubled event does nothing");
+    let effects = world.reply(&call, "done", Vec::new());
+    assert!(matches!(world.outcome(&first), TurnOutcome::Replied { .. }));
+    assert_eq!(called(&effects).turn, third, "the one that waits is next");
 }
 
 #[test]
@@ -377,7 +398,7 @@ fn stopping_while_a_command_runs_stops_it_and_leaves_the_conversation_whole() {
     let run = surveyed(&effects).unwrap();
     world.step(Event::Runner(FromRunner::Surveyed { run: run.clone(), covers: Vec::new(), unusable: Vec::new() }));
     let owner = world.person("owner");
-    let effects = world.step(Event::TurnStopAsked { person: owner.person.clone(), by: owner });
+    let effects = world.step(Event::TurnStopAsked { person: owner.person.clone(), turn: None, by: owner });
     assert!(
         effects.iter().any(|effect| matches!(effect, Effect::Tell(ToRunner::Stop { run: other, .. }) if *other == run))
     );

@@ -2,6 +2,7 @@
 
 use std::io::{IsTerminal as _, Read as _, Write as _};
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use rustyline::error::ReadlineError;
@@ -9,11 +10,13 @@ use serde_json::json;
 
 use super::args::Command;
 use super::outcome::{BAD_INPUT, STOPPED, WAITING};
+use super::paint::Paint;
 use super::prompt::{self, Next};
 use super::run::{self, Manner, Seen};
 use super::{config, manage, rules, view};
 use crate::control::client::{Client, Refused};
-use crate::control::wire::{ChatRequest, Line, ModelStatus};
+use crate::control::wire::{ChatRequest, Line, ModelStatus, StopRequest};
+use crate::domain::ids::TurnId;
 use crate::domain::model::ToolCall;
 use crate::domain::record::{RunRecord, RunState};
 use crate::domain::run::Ending;
@@ -24,6 +27,8 @@ use crate::domain::turn::{Body, Message, TurnOutcome, TurnRecord, TurnState};
 const INPUT_BYTES_MAX: u64 = 128 * 1024;
 /// Earlier messages that can be called up with the arrow keys.
 const HISTORY: usize = 200;
+/// How long a turn stands in the queue before that is said: each does for a moment.
+const QUEUED_AFTER: Duration = Duration::from_millis(500);
 /// Characters of a tool call that are shown.
 const CALL_SHOWN: usize = 300;
 const HELP: &str = "\
@@ -146,7 +151,7 @@ async fn slash(home: &Path, line: &str) -> anyhow::Result<u8> {
         "model" if rest.is_empty() => return config::show(home, false).await,
         "model" => return config::set_model(home, rest).await,
         "stop" => {
-            Client::connect(home).await?.post::<()>("/chat/stop", &json!({})).await?;
+            stop(home, None).await?;
             return Ok(0);
         }
         "run" => {
@@ -180,22 +185,37 @@ struct Turn {
     runs: Vec<String>,
 }
 
+impl Turn {
+    fn id(&self) -> Option<TurnId> {
+        self.record.as_ref().map(|record| record.turn.clone())
+    }
+
+    fn is_queued(&self) -> bool {
+        self.record.as_ref().is_some_and(|record| record.state == TurnState::Queued)
+    }
+}
+
 /// One turn. Returns the exit code: 0 replied, 1 failed, 75 it waits for an approval, 130 stopped.
 async fn turn(home: &Path, text: &str, json: bool) -> anyhow::Result<u8> {
     let request = ChatRequest { text: text.to_owned() };
     let mut lines = Client::connect(home).await?.lines("/chat", Some(&request)).await?;
     let manner = Manner { json, yes: false, watch: false };
-    let (mut turn, mut seen, mut stops) = (Turn::default(), Seen::default(), 0);
+    let (mut turn, mut seen, mut stops, mut told) = (Turn::default(), Seen::default(), 0, false);
     loop {
         let line = tokio::select! {
             line = lines.next::<Line>() => line?,
-            stop = tokio::signal::ctrl_c() => {
-                stop.context("failed to listen for Ctrl-C")?;
+            () = tokio::time::sleep(QUEUED_AFTER), if turn.is_queued() && !told => {
+                told = true;
+                note(&mut turn, manner, "queued: another turn of yours is under way …")?;
+                continue;
+            }
+            pressed = tokio::signal::ctrl_c() => {
+                pressed.context("failed to listen for Ctrl-C")?;
                 stops += 1;
-                if stops > 1 {
+                if stops > 1 || turn.id().is_none() {
                     return Ok(STOPPED);
                 }
-                Client::connect(home).await?.post::<()>("/chat/stop", &json!({})).await?;
+                stop(home, turn.id()).await?;
                 continue;
             }
         };
@@ -203,17 +223,24 @@ async fn turn(home: &Path, text: &str, json: bool) -> anyhow::Result<u8> {
         let is_run = if let Line::Run { record, .. } = &line { Some(record.clone()) } else { None };
         if let Some(record) = is_run {
             show_run(&mut turn, &record, manner)?;
-            if run::take(&mut seen, line, manner)?
-                && prompt::next_step(home, &mut seen, manner).await? != Next::Follow
-                && run::waits(&seen)
-            {
-                return waiting(&turn, &seen, manner);
+            if !run::take(&mut seen, line, manner)? {
+                continue;
+            }
+            match prompt::next_step(home, &mut seen, manner).await? {
+                Next::Leave if run::waits(&seen) => return waiting(&turn, &seen, manner),
+                Next::Stop => stop(home, turn.id()).await?,
+                Next::Leave | Next::Follow => {}
             }
         } else {
             show(&mut turn, line, manner)?;
         }
     }
     finish(&turn, manner)
+}
+
+/// Ends this turn of the caller's, or the one that is under way.
+async fn stop(home: &Path, turn: Option<TurnId>) -> anyhow::Result<()> {
+    Client::connect(home).await?.post("/chat/stop", &StopRequest { turn }).await
 }
 
 /// The turn waits for somebody else, or nobody is at the terminal.
@@ -224,7 +251,7 @@ fn waiting(turn: &Turn, seen: &Seen, manner: Manner) -> anyhow::Result<u8> {
         writeln!(std::io::stdout().lock(), "{answer}")?;
     } else {
         if let Some(question) = run::question(seen) {
-            say(question.trim_end())?;
+            say(&Paint::of(&std::io::stderr()).said(question.trim_end()))?;
         }
         say(&format!(
             "castoff: {id} waits for a yes: `castoff approve {id}` or `castoff refuse {id}`; the turn goes on then"
@@ -237,7 +264,6 @@ fn show(turn: &mut Turn, line: Line, manner: Manner) -> anyhow::Result<()> {
     match line {
         Line::Turn(record) => {
             match &record.state {
-                TurnState::Queued if turn.record.is_some() => {}
                 TurnState::Queued => {}
                 TurnState::Summarising { .. } => note(turn, manner, "summing up the conversation so far …")?,
                 TurnState::Thinking { .. } => turn.streamed.clear(),
@@ -267,15 +293,16 @@ fn show_run(turn: &mut Turn, record: &RunRecord, manner: Manner) -> anyhow::Resu
         turn.runs.push(run);
     }
     match &record.state {
-        RunState::Refused { why } => note(turn, manner, &format!("  refused: {why}")),
+        RunState::Refused { why } => note(turn, manner, &format!("  refused: {}", visible(why))),
         RunState::Done { .. } | RunState::Held { approval: None, .. } => {
             let changes = view::changes(record);
             let changes = if changes.is_empty() { String::new() } else { format!("\n{changes}") };
             let why = match record.end.as_ref().map(|end| &end.ending) {
-                Some(Ending::Failed { why }) => format!(": {why}"),
+                Some(Ending::Failed { why }) => format!(": {}", visible(why)),
                 Some(Ending::Exited { .. } | Ending::Signalled { .. } | Ending::Stopped { .. }) | None => String::new(),
             };
-            note(turn, manner, &format!("  {} ({}){why}{changes}", view::state(record), record.run))
+            let sent = view::sent(record).map(|sent| format!("\n  {sent}")).unwrap_or_default();
+            note(turn, manner, &format!("  {} ({}){why}{changes}{sent}", view::state(record), record.run))
         }
         RunState::Planning
         | RunState::Asking { .. }
@@ -313,8 +340,7 @@ fn note(turn: &mut Turn, manner: Manner, text: &str) -> anyhow::Result<()> {
     if std::mem::take(&mut turn.open) {
         writeln!(std::io::stdout().lock())?;
     }
-    let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-    if colour { say(&format!("\u{1b}[2m{text}\u{1b}[0m")) } else { say(text) }
+    say(&Paint::of(&std::io::stderr()).dim(text))
 }
 
 fn say(text: &str) -> anyhow::Result<()> {

@@ -7,7 +7,9 @@ use secrecy::SecretString;
 
 use super::runs::{open, random_turn, send, stream};
 use super::server::{Caller, Limit, Problem, owner_only, read};
-use super::wire::{ChatRequest, Line, ModelStatus, ModelsRequest, Pairing, SettingsRequest};
+use super::wire::{
+    ChatRequest, Line, ModelStatus, ModelsRequest, Pairing, SettingsRequest, StopRequest,
+};
 use crate::domain::model::ModelName;
 use crate::domain::principal::Trust;
 use crate::domain::turn::{Channel, Message};
@@ -46,9 +48,13 @@ fn turn_is_over(line: &Line) -> bool {
     matches!(line, Line::Turn(record) if record.state.is_over())
 }
 
-/// Ends the caller's turn.
-pub(super) async fn stop(State(handle): State<Handle>, Caller(caller): Caller) -> Result<Json<()>, Problem> {
-    send(&handle, Event::TurnStopAsked { person: caller.person.clone(), by: caller }).await?;
+/// Ends a turn of the caller's.
+pub(super) async fn stop(
+    State(handle): State<Handle>,
+    Caller(caller): Caller,
+    Json(StopRequest { turn }): Json<StopRequest>,
+) -> Result<Json<()>, Problem> {
+    send(&handle, Event::TurnStopAsked { person: caller.person.clone(), turn, by: caller }).await?;
     Ok(Json(()))
 }
 

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::domain::ids::TurnId;
 use crate::domain::learned::{LearnedRule, Words};
 use crate::domain::plan::Review;
 use crate::domain::record::{ApprovalRecord, RunRecord};
@@ -70,6 +71,14 @@ pub enum Line {
 pub struct ChatRequest {
     /// The words.
     pub text: String,
+}
+
+/// `POST /chat/stop`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StopRequest {
+    /// Which turn of the caller's; none for the one that is under way.
+    pub turn: Option<TurnId>,
 }
 
 /// `POST /settings`.

@@ -173,7 +173,7 @@ impl Engine {
     }
 
     pub(super) fn all_stop_asked(&mut self, by: &Principal, step: &mut Step) {
-        self.turn_stop_asked(&by.person, by, step);
+        self.turn_stop_asked((&by.person, None), by, step);
         let own = self.runs.values().filter(|live| live.record.person == by.person);
         let open: Vec<RunId> = own.map(|live| live.record.run.clone()).collect();
         for run in open {

@@ -127,10 +127,12 @@ pub enum Event {
         /// Who.
         by: Principal,
     },
-    /// A person wants the turn that is under way ended.
+    /// A person wants a turn ended.
     TurnStopAsked {
         /// Whose turn.
         person: PersonId,
+        /// Which of theirs; none for the one that is under way.
+        turn: Option<TurnId>,
         /// Who wants it.
         by: Principal,
     },

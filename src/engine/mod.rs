@@ -254,7 +254,7 @@ impl Engine {
             }
             Event::Said(saying) => self.said(saying, &mut step),
             Event::AllStopAsked { by } => self.all_stop_asked(&by, &mut step),
-            Event::TurnStopAsked { person, by } => self.turn_stop_asked(&person, &by, &mut step),
+            Event::TurnStopAsked { person, turn, by } => self.turn_stop_asked((&person, turn), &by, &mut step),
             Event::ModelReplied { call, reply, calls } => self.model_replied(&call, *reply, calls, &mut step),
             Event::ModelFailed { call, failure } => self.model_failed(&call, failure, &mut step),
             Event::TrialAsked { by, request } => self.trial_asked(&by, &request, &mut step),

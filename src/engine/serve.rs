@@ -11,7 +11,7 @@ use crate::domain::principal::Principal;
 use crate::domain::record::{Outcome, Record, RunRecord, RunState};
 use crate::domain::run::{Ending, StopCause};
 use crate::domain::task::FileRequest;
-use crate::domain::turn::{Body, TurnOutcome, TurnState};
+use crate::domain::turn::{Body, Channel, TurnOutcome, TurnState};
 use crate::policy::ParsedTask;
 
 /// Of a run's output, bytes that the model sees from its beginning, where its context is large enough.
@@ -122,7 +122,9 @@ impl Engine {
         let output = std::mem::take(&mut live.output);
         // About a third of what the model takes at once, so that several results have room.
         let most = self.model.as_ref().map_or(CONTEXT_TOKENS_DEFAULT, |model| model.context_tokens);
-        let (text, failed) = observation(record, &output.text(usize::try_from(most).unwrap_or(usize::MAX)));
+        let at_terminal = live.record.channel == Channel::Terminal;
+        let (text, failed) =
+            observation(record, at_terminal, &output.text(usize::try_from(most).unwrap_or(usize::MAX)));
         let run = Some(record.run.clone());
         self.remember(&turn, Body::Tool { call, name, text, failed, run }, step);
         self.serve_next(&turn, step);
@@ -156,7 +158,7 @@ fn is_over(record: &RunRecord) -> bool {
 }
 
 /// What the model is told about a run, and whether it failed.
-fn observation(record: &RunRecord, output: &str) -> (String, bool) {
+fn observation(record: &RunRecord, at_terminal: bool, output: &str) -> (String, bool) {
     if let RunState::Refused { why } = &record.state {
         return (format!("not run: {why}"), true);
     }
@@ -174,7 +176,11 @@ fn observation(record: &RunRecord, output: &str) -> (String, bool) {
     let mut text = ending;
     if let Some(FileRequest::Send { path }) = record.task.file() {
         // Its output is the file.
-        let what = if failed { "not sent" } else { "sent to the person" };
+        let what = match (failed, at_terminal) {
+            (true, _) => "not sent",
+            (false, true) => "a terminal takes no files; the person was told how to save it",
+            (false, false) => "sent to the person",
+        };
         let bytes = end.usage.stdout_bytes;
         return (format!("{text}\n{what}: {} ({bytes} bytes)", path.as_str()), failed);
     }

@@ -269,13 +269,14 @@ impl Engine {
         self.end_turn(&turn, TurnOutcome::Failed { why: failure.why }, step);
     }
 
-    /// A person ends their turn (the owner anybody's).
-    pub(super) fn turn_stop_asked(&mut self, person: &PersonId, by: &Principal, step: &mut Step) {
+    /// A person ends a turn of theirs, the one under way if none is named (the owner anybody's).
+    pub(super) fn turn_stop_asked(&mut self, of: (&PersonId, Option<TurnId>), by: &Principal, step: &mut Step) {
+        let (person, turn) = of;
         if by.trust != Trust::Owner && by.person != *person {
             return;
         }
-        let Some(turn) = self.talking.get(person).cloned() else { return };
-        let Some(live) = self.turns.get(&turn) else { return };
+        let Some(turn) = turn.or_else(|| self.talking.get(person).cloned()) else { return };
+        let Some(live) = self.turns.get(&turn).filter(|live| live.record.person == *person) else { return };
         note(step, Some(by), "turn.stop-asked", json!({ "turn": turn.as_str() }));
         let state = live.record.state.clone();
         self.end_turn(&turn, TurnOutcome::Stopped, step);
@@ -284,7 +285,10 @@ impl Engine {
                 step.effects.push(Effect::CancelModel(call));
             }
             TurnState::Working { run, .. } => self.stop_run_of_turn(&run, by, step),
-            TurnState::Queued | TurnState::Done { .. } => {}
+            TurnState::Queued => {
+                self.waiting.entry(person.clone()).and_modify(|waiting| waiting.retain(|other| *other != turn));
+            }
+            TurnState::Done { .. } => {}
         }
     }
 
