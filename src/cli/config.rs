@@ -10,7 +10,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 
 use super::outcome::{BAD_INPUT, UNAVAILABLE};
 use crate::control::client::{Client, Refused};
-use crate::control::wire::{ModelStatus, SettingsRequest};
+use crate::control::wire::{ModelStatus, NoticeRequest, SettingsRequest};
 use crate::domain::principal::Trust;
 use crate::domain::record::{AuditEntry, Record};
 use crate::domain::time::Timestamp;
@@ -76,6 +76,7 @@ pub(super) async fn config(home: &Path, config: &Path, change: Change, json: boo
 
 /// Takes another model, with the key that is on record.
 pub(super) async fn set_model(home: &Path, model: String) -> anyhow::Result<u8> {
+    announce(home, &model).await?;
     let request = SettingsRequest { model: Some(model), ..SettingsRequest::default() };
     let said: Vec<String> = Client::connect(home).await?.post("/settings", &request).await?;
     print(&said, false)
@@ -97,14 +98,38 @@ pub(super) async fn show(home: &Path, json: bool) -> anyhow::Result<u8> {
     print_line(&format!("providers: {}", status.providers.join(", ")))
 }
 
-/// Tries the change and keeps it. Returns what was found out.
+/// Tries the change and keeps it, having said what a model of a cloud provider is sent. Returns what was
+/// found out.
 pub(super) async fn set(home: &Path, config: &Path, request: SettingsRequest) -> anyhow::Result<Vec<String>> {
+    let Some(mut client) = running(home).await? else {
+        return offline(home, config, Wish::from(request)).await;
+    };
+    if let Some(model) = &request.model {
+        announce(home, model).await?;
+    }
+    client.post("/settings", &request).await
+}
+
+/// The core, unless none runs.
+pub(super) async fn running(home: &Path) -> anyhow::Result<Option<Client>> {
     match Client::connect(home).await {
-        Ok(mut client) => client.post("/settings", &request).await,
-        Err(error) if error.downcast_ref::<Refused>().is_some_and(|refused| refused.code == UNAVAILABLE) => {
-            offline(home, config, Wish::from(request)).await
-        }
+        Ok(client) => Ok(Some(client)),
+        Err(error) if error.downcast_ref::<Refused>().is_some_and(|refused| refused.code == UNAVAILABLE) => Ok(None),
         Err(error) => Err(error),
+    }
+}
+
+/// Says what leaves the machine with a model, if anything does.
+pub(super) async fn announce(home: &Path, model: &str) -> anyhow::Result<()> {
+    let request = NoticeRequest { model: model.to_owned() };
+    let notice: Option<String> = Client::connect(home).await?.post("/model/notice", &request).await?;
+    say(notice)
+}
+
+fn say(notice: Option<String>) -> anyhow::Result<()> {
+    match notice {
+        Some(notice) => Ok(writeln!(std::io::stderr().lock(), "{notice}")?),
+        None => Ok(()),
     }
 }
 
@@ -121,6 +146,7 @@ async fn offline(home: &Path, config: &Path, wish: Wish) -> anyhow::Result<Vec<S
     )?;
     let store = Arc::new(store);
     let models = Models::alone(config, Arc::clone(&store))?;
+    say(wish.model.as_ref().and_then(|model| settings::notice(&models, model)))?;
     let now = clock::now();
     let tried = settings::try_out(&models, wish, async |provider, request| {
         let mut budget = budget(&policy, &store, now).map_err(|error| error.to_string())?;

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use serde_json::json;
 
-use super::config::{Change, set};
+use super::config::{Change, announce, running, set};
 use super::outcome::BAD_INPUT;
 use crate::control::client::{Client, Refused};
 use crate::control::wire::{ModelsRequest, Pairing, SettingsRequest, WRONG_CODES_MAX};
@@ -16,6 +16,8 @@ use crate::control::wire::{ModelsRequest, Pairing, SettingsRequest, WRONG_CODES_
 const PAIR_POLL: std::time::Duration = std::time::Duration::from_secs(1);
 /// How long the code is waited for, in those looks.
 const PAIR_POLLS_MAX: u32 = 300;
+/// How the list of workspaces that this writes begins, in the file.
+const LIST_HEAD: &str = "\n  allowed_paths:\n";
 /// Models of a provider that are offered.
 const MODELS_SHOWN: usize = 30;
 
@@ -62,7 +64,7 @@ async fn keep(home: &Path, config: &Path, request: SettingsRequest) -> anyhow::R
     set(home, config, request).await?.iter().try_for_each(|line| say(line))
 }
 
-/// Adds a directory to `tools.yaml`, or says which line to add.
+/// Adds a directory to `tools.yaml`.
 async fn add_workspace(home: &Path, config: &Path, given: &Path) -> anyhow::Result<()> {
     let path = given.canonicalize().with_context(|| format!("there is no directory `{}`", given.display()))?;
     anyhow::ensure!(path.is_dir(), "`{}` is not a directory", path.display());
@@ -77,17 +79,24 @@ async fn add_workspace(home: &Path, config: &Path, given: &Path) -> anyhow::Resu
     if before.lines().any(|line| line.trim_end() == format!("    - {quoted}")) {
         return say(&format!("`{text}` is a workspace already"));
     }
-    // A file that has its own list is its owner's to edit.
-    if before.lines().any(|line| line.starts_with("files:")) {
-        return say(&format!("add this to `allowed_paths:` in {}:\n    - {quoted}", file.display()));
-    }
-    let after = format!("{}\n\nfiles:\n  allowed_paths:\n    - {quoted}\n", before.trim_end());
+    let line = format!("    - {quoted}\n");
+    let after = match before.split_once(LIST_HEAD) {
+        Some((head, rest)) if rest.starts_with("    - ") => format!("{head}{LIST_HEAD}{line}{rest}"),
+        // A list that is written otherwise is its owner's to edit.
+        _ if before.lines().any(|line| line.starts_with("files:")) => {
+            let why = format!("not added\nhint: add this to `allowed_paths:` in {}:\n{line}", file.display());
+            return Err(Refused { code: BAD_INPUT, why }.into());
+        }
+        _ => format!("{}\n\nfiles:{LIST_HEAD}{line}", before.trim_end()),
+    };
     std::fs::write(&file, after).with_context(|| format!("failed to write `{}`", file.display()))?;
     if let Err(errors) = crate::config::load_policy(config, home) {
         std::fs::write(&file, before).with_context(|| format!("failed to write `{}`", file.display()))?;
         anyhow::bail!("`{text}` cannot be a workspace:\n{errors}");
     }
-    Client::connect(home).await?.post::<()>("/reload", &json!({})).await?;
+    if let Some(mut core) = running(home).await? {
+        core.post::<()>("/reload", &json!({})).await?;
+    }
     say(&format!("`{text}` is a workspace now: commands see a copy of it, and what they change lands by your rules"))
 }
 
@@ -118,10 +127,8 @@ impl Asker {
         };
         let mut api_key = None;
         if provider != "ollama" {
-            say(&format!(
-                "What you write, what your commands print and what the assistant reads for you will be sent to \
-                 {provider}; nothing else is. (1 keeps everything on this machine.)"
-            ))?;
+            // Of the provider, whatever its model.
+            announce(&self.home, &format!("{provider}/any")).await?;
             api_key = hidden("API key (not shown; Enter: the one that is kept): ")?;
         }
         let list = ModelsRequest { provider: provider.to_owned(), api_key: api_key.clone() };
@@ -135,7 +142,9 @@ impl Asker {
         let Some(answer) = self.ask("Which model (number or name)? ")? else { return Ok(()) };
         let chosen = answer.parse::<usize>().ok().and_then(|number| models.get(number.checked_sub(1)?)).cloned();
         let model = format!("{provider}/{}", chosen.unwrap_or(answer));
-        self.try_to_keep(SettingsRequest { model: Some(model), api_key, ..SettingsRequest::default() }).await.map(drop)
+        let request = SettingsRequest { model: Some(model), api_key, ..SettingsRequest::default() };
+        let kept = Client::connect(&self.home).await?.post::<Vec<String>>("/settings", &request).await;
+        told(kept.and_then(|said| said.iter().try_for_each(|line| say(line)))).map(drop)
     }
 
     async fn telegram(&mut self) -> anyhow::Result<bool> {
@@ -175,10 +184,7 @@ impl Asker {
     async fn workspace(&mut self) -> anyhow::Result<()> {
         say("\n4/5 A directory of yours that commands may work in (they see a copy; changes land by your rules).")?;
         let Some(path) = self.ask("Directory (Enter: only Castoff's own home for you): ")? else { return Ok(()) };
-        match add_workspace(&self.home, &self.config, Path::new(&path)).await {
-            Ok(()) => Ok(()),
-            Err(error) => say(&format!("{error:#}\n(skipped)")),
-        }
+        told(add_workspace(&self.home, &self.config, Path::new(&path)).await).map(drop)
     }
 
     async fn budget(&mut self) -> anyhow::Result<()> {
@@ -187,12 +193,16 @@ impl Asker {
         self.try_to_keep(SettingsRequest { daily_budget: Some(amount), ..SettingsRequest::default() }).await.map(drop)
     }
 
-    /// A refusal is said, and the next question comes.
     async fn try_to_keep(&self, request: SettingsRequest) -> anyhow::Result<bool> {
-        match keep(&self.home, &self.config, request).await {
-            Ok(()) => Ok(true),
-            Err(error) => say(&format!("{error:#}\n(skipped)")).map(|()| false),
-        }
+        told(keep(&self.home, &self.config, request).await)
+    }
+}
+
+/// Whether it was kept; a refusal is said, and the next question comes.
+fn told(kept: anyhow::Result<()>) -> anyhow::Result<bool> {
+    match kept {
+        Ok(()) => Ok(true),
+        Err(error) => say(&format!("{error:#}\n(skipped)")).map(|()| false),
     }
 }
 

@@ -8,7 +8,7 @@ use secrecy::SecretString;
 use super::runs::{open, random_turn, send, stream};
 use super::server::{Caller, Limit, Problem, owner_only, read};
 use super::wire::{
-    ChatRequest, Line, ModelStatus, ModelsRequest, Pairing, SettingsRequest, StopRequest,
+    ChatRequest, Line, ModelStatus, ModelsRequest, NoticeRequest, Pairing, SettingsRequest, StopRequest,
 };
 use crate::domain::model::ModelName;
 use crate::domain::principal::Trust;
@@ -96,6 +96,19 @@ pub(super) async fn models(
     let name = ModelName::try_from(format!("{provider}/any")).map_err(|error| Problem::new(65, error.to_string()))?;
     let provider = handle.models().provider(&name, key).map_err(|why| Problem::new(65, why))?;
     provider.models().await.map(Json).map_err(|failure| Problem::new(69, failure.why))
+}
+
+/// What leaves the machine with a model that the caller may set.
+pub(super) async fn notice(
+    State(handle): State<Handle>,
+    Caller(caller): Caller,
+    Json(NoticeRequest { model }): Json<NoticeRequest>,
+) -> Result<Json<Option<String>>, Problem> {
+    owner_only(&caller, "changes settings")?;
+    if let Err(error) = handle.models().reload() {
+        return Err(Problem::new(78, format!("{error:#}")));
+    }
+    Ok(Json(settings::notice(handle.models(), &model)))
 }
 
 /// Changes settings; answers with what was found out.

@@ -66,6 +66,7 @@ pub async fn serve(home: &Path, handle: Handle, stop: CancellationToken) -> anyh
         .route("/chat/stop", post(chat::stop))
         .route("/budget", get(chat::budget))
         .route("/model", get(chat::model))
+        .route("/model/notice", post(chat::notice))
         .route("/models", post(chat::models))
         .route("/settings", post(chat::set))
         .route("/pair", get(chat::paired).post(chat::pair))

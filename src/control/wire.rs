@@ -108,6 +108,14 @@ impl SettingsRequest {
     }
 }
 
+/// `POST /model/notice`: what leaves the machine with a model.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NoticeRequest {
+    /// `PROVIDER/NAME`.
+    pub model: String,
+}
+
 /// `POST /models`: which models a provider lists.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -158,6 +158,21 @@ pub async fn answer(provider: &Provider, request: &ModelRequest) -> Result<Model
     provider.call(request, deltas, CancellationToken::new()).await
 }
 
+/// What leaves the machine with a model (`PROVIDER/NAME`), for people, before it is first called; `None`
+/// where nothing goes to a cloud provider.
+pub fn notice(models: &Models, model: &str) -> Option<String> {
+    let name = ModelName::try_from(model.to_owned()).ok()?;
+    let settings = models.settings();
+    let found = settings.provider_of(&name).ok()?;
+    (found.base_url.reach() == Reach::Internet).then(|| {
+        format!(
+            "What you write, what your commands print and what the assistant reads for you will be sent to {}; nothing \
+             else is. To stay on this machine: `castoff config --model ollama/NAME`",
+            found.base_url.as_str()
+        )
+    })
+}
+
 async fn try_model<B>(
     models: &Models,
     (name, api_key): (Option<&str>, Option<SecretString>),
@@ -186,15 +201,8 @@ where
         let said = format!("the key for `{}` is kept, sealed; one that was there before is gone", name.provider());
         tried.keep(setting, Some(key.expose_secret().to_owned()), said);
     }
-    if let Ok(found) = models.settings().provider_of(&name) {
-        tried.said.push(match found.base_url.reach() {
-            Reach::Machine | Reach::Private => "Nothing is sent to a cloud provider.".to_owned(),
-            Reach::Internet => format!(
-                "From now on what you write, what your commands print and what the assistant reads for you is sent to \
-                 {}; nothing else is. To stay on this machine: `castoff config --model ollama/NAME`",
-                found.base_url.as_str()
-            ),
-        });
+    if notice(models, &name.to_string()).is_none() {
+        tried.said.push("Nothing is sent to a cloud provider.".to_owned());
     }
     Ok(())
 }

@@ -18,7 +18,8 @@ fn a_local_model_that_fails_is_not_replaced_and_a_cloud_one_is_refused() {
     };
     let up = format!("{}/v1", server.url);
     let castoff = Castoff::start(&[("settings.yaml", &settings(&up)), ("prices.yaml", PRICES)]);
-    castoff.castoff(&["config", "--model", "near/model-x"]).ended(0).stdout.contains("Nothing is sent");
+    let near = castoff.castoff(&["config", "--model", "near/model-x"]).ended(0);
+    assert!(near.stdout.contains("Nothing is sent to a cloud provider."), "{near:?}");
     castoff.castoff(&["config", "--model", "anthropic/claude-sonnet-4-5"]).ended(65).says(&["local_only"]);
     let shown = castoff.castoff(&["config"]).ended(0);
     assert!(shown.stdout.contains("near/model-x"), "{shown:?}");
