@@ -220,10 +220,13 @@ fn reviewed(mut live: Live, shown: &str) -> String {
 fn a_terminal_shows_every_character_and_a_pipe_gets_the_diff_as_it_is() {
     let castoff = usual();
     castoff.run("mkdir hidden; echo content > hidden/file").ended(0);
-    let script = "printf 'a\\033[2K\\342\\200\\256b\\342\\200\\213\\n' > hidden/file; \
-                  echo > \"$(printf 'hidden/\\342\\200\\256name')\"; echo > \"$(printf 'hidden/\\033[2Kname')\"";
+    for name in ["hidden/\u{202e}name", "hidden/\u{1b}[2Kname"] {
+        fs::write(castoff.own().join(name), "x\n").unwrap();
+        castoff.give(&castoff.own().join(name));
+    }
+    let script = "printf 'a\\033[2K\\342\\200\\256b\\342\\200\\213\\n' > hidden/file; rm hidden/*name";
     let at_prompt = reviewed(castoff.at_terminal(&["run", "--review", "changes", "--", script]), "+a<U+001B>");
-    for shown in ["+a<U+001B>[2K<U+202E>b<U+200B>", "hidden/<U+202E>name", "hidden/<U+001B>[2Kname"] {
+    for shown in ["+a<U+001B>[2K<U+202E>b<U+200B>", "/hidden/<U+202E>name\r", "/hidden/<U+001B>[2Kname\r"] {
         assert!(at_prompt.contains(shown), "{shown}: {at_prompt:?}");
     }
     assert!(!at_prompt.contains(['\u{1b}', '\u{202e}', '\u{200b}']), "{at_prompt:?}");
