@@ -275,7 +275,8 @@ fn say_ending(record: &RunRecord, manner: Manner) -> anyhow::Result<()> {
 
 fn say_changes(seen: &Seen, record: &RunRecord, manner: Manner) -> anyhow::Result<()> {
     let run = &record.run;
-    let listed = view::changes(record);
+    let is_held = matches!(record.state, RunState::Held { .. });
+    let listed = if is_held { view::changes_to_judge(record) } else { view::changes(record) };
     match &record.state {
         RunState::Done { changes: Outcome::Applied } => {
             say(
