@@ -2,7 +2,7 @@
 //! place of what does not. Pure.
 
 use crate::domain::ids::TurnId;
-use crate::domain::model::{ModelMessage, ModelRequest, ToolCall, ToolSpec};
+use crate::domain::model::{ModelMessage, ModelName, ModelRequest, ToolCall, ToolSpec};
 use crate::domain::turn::{Body, Message};
 
 /// Longest reply that is asked for, in tokens, where the model's context is large enough.
@@ -13,6 +13,9 @@ const BYTES_PER_TOKEN: u64 = 3;
 const MESSAGE_BYTES: usize = 48;
 /// Tokens that a provider may add by itself (its own words about tools).
 const PROVIDER_TOKENS: u64 = 2_000;
+/// Bytes that are left of a tool's result at the least, and of them for the words that name the cut.
+const RESULT_BYTES_MIN: usize = 300;
+const CUT_BYTES: usize = 80;
 /// Longest summary, in tokens.
 pub(super) const SUMMARY_TOKENS: u32 = 1_500;
 /// What the model is told when it writes one.
@@ -66,22 +69,21 @@ fn call_bytes(call: &ToolCall) -> usize {
 
 /// An upper bound of a request's prompt tokens: no tokeniser makes more tokens than there are bytes.
 pub(super) fn tokens_max(request: &ModelRequest) -> u64 {
-    let messages: usize = request
-        .messages
-        .iter()
-        .map(|message| match message {
-            ModelMessage::Person(text) => text.len() + MESSAGE_BYTES,
-            ModelMessage::Model { text, calls } => {
-                text.len() + calls.iter().map(call_bytes).sum::<usize>() + MESSAGE_BYTES
-            }
-            ModelMessage::Tool { call, name, text, .. } => call.len() + name.len() + text.len() + MESSAGE_BYTES,
-        })
-        .sum();
+    let messages: usize = request.messages.iter().map(prompt_bytes).sum();
     let tools: usize = request.tools.iter().map(tool_bytes).sum();
     (request.system.len() + messages + tools) as u64 + PROVIDER_TOKENS
 }
 
-/// The newest messages that have room, from a person's words on, each call followed by its result.
+fn prompt_bytes(message: &ModelMessage) -> usize {
+    let text = match message {
+        ModelMessage::Person(text) => text.len(),
+        ModelMessage::Model { text, calls } => text.len() + calls.iter().map(call_bytes).sum::<usize>(),
+        ModelMessage::Tool { call, name, text, .. } => call.len() + name.len() + text.len(),
+    };
+    text + MESSAGE_BYTES
+}
+
+/// The newest messages that have room (the present turn whether it has or not), from a person's words on, each call followed by its result.
 pub(super) fn prompt(messages: &[Message], room_bytes: usize) -> Vec<ModelMessage> {
     let (mut from, mut taken) = (messages.len(), 0);
     for (index, message) in messages.iter().enumerate().rev() {
@@ -128,6 +130,43 @@ pub(super) fn prompt(messages: &[Message], room_bytes: usize) -> Vec<ModelMessag
     prompt
 }
 
+/// Shortens results of tools, the oldest first, until a prompt has room. `false` when it has none even so.
+pub(super) fn fit(prompt: &mut [ModelMessage], room_bytes: usize) -> bool {
+    let mut over = prompt.iter().map(prompt_bytes).sum::<usize>().saturating_sub(room_bytes);
+    for message in prompt {
+        if let ModelMessage::Tool { text, .. } = message {
+            let before = text.len();
+            *text = shortened(text, before.saturating_sub(over).max(RESULT_BYTES_MIN));
+            over = over.saturating_sub(before - text.len());
+        }
+    }
+    over == 0
+}
+
+/// Why a prompt that begins with the present turn has no room, and what helps.
+pub(super) fn too_long(prompt: &[ModelMessage], model: &ModelName, room_bytes: usize) -> String {
+    let most = format!("`{model}` takes at once (about {} KiB)", room_bytes / 1024);
+    match prompt.last() {
+        Some(ModelMessage::Person(_)) | None => format!("this is more than {most}; say it in parts"),
+        Some(ModelMessage::Model { .. } | ModelMessage::Tool { .. }) => {
+            format!("this turn has become longer than {most}; say `go on`, and it goes on with a summary of it")
+        }
+    }
+}
+
+/// The beginning and the end of a text that has more than `most` bytes, the cut named.
+fn shortened(text: &str, most: usize) -> String {
+    if text.len() <= most {
+        return text.to_owned();
+    }
+    let kept = most.saturating_sub(CUT_BYTES);
+    let boundary = |at: &usize| text.is_char_boundary(*at);
+    let head = (0..=kept / 3 * 2).rev().find(boundary).unwrap_or(0);
+    let tail = (text.len() - kept / 3..text.len()).find(boundary).unwrap_or(text.len());
+    let (begin, end) = (text.get(..head).unwrap_or_default(), text.get(tail..).unwrap_or_default());
+    format!("{begin}\n[… {} bytes left out here to make room …]\n{end}", tail - head)
+}
+
 /// Calls that never got a result get one.
 fn close(waiting: &mut Vec<ToolCall>, prompt: &mut Vec<ModelMessage>) {
     for call in waiting.drain(..) {
@@ -146,7 +185,7 @@ pub(super) struct Older {
 }
 
 /// About the oldest `bytes_wanted` bytes, whole turns alone and never the present one; `None` when there
-/// is no such part.
+/// is no such part. A part that is longer than twice that, as one turn may be, is shortened.
 pub(super) fn older_part(messages: &[Message], present: &TurnId, bytes_wanted: usize) -> Option<Older> {
     let mut text = String::new();
     let (mut taken, mut through) = (0, None);
@@ -161,7 +200,7 @@ pub(super) fn older_part(messages: &[Message], present: &TurnId, bytes_wanted: u
             through = Some(message.number);
         }
     }
-    through.map(|through| Older { transcript: ModelMessage::Person(text), through })
+    through.map(|through| Older { transcript: ModelMessage::Person(shortened(&text, bytes_wanted * 2)), through })
 }
 
 fn transcribe(message: &Message, text: &mut String) {

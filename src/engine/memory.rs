@@ -5,7 +5,7 @@ use super::{Engine, Step};
 use crate::domain::ids::{CallId, PersonId, TurnId};
 use crate::domain::model::ModelRequest;
 use crate::domain::record::Record;
-use crate::domain::turn::{Body, Message, TurnOutcome};
+use crate::domain::turn::{Body, Message};
 
 /// What stands for messages that are left out of prompts without a summary.
 const LEFT_OUT: &str = "\n(A part of this conversation after that is left out.)";
@@ -86,21 +86,15 @@ impl Engine {
         let Some(live) = self.turns.get(turn) else { return };
         let conversation = self.conversations.entry(live.record.person.clone()).or_default();
         let half = conversation.bytes / 2;
-        match context::older_part(&conversation.messages, turn, half) {
-            Some(older) => {
-                // What an earlier summary says stays.
-                let before = conversation.messages.iter().find_map(|message| match &message.body {
-                    Body::Summary { text, .. } => Some(text.trim_end_matches(LEFT_OUT).to_owned()),
-                    Body::Person { .. } | Body::Model { .. } | Body::Tool { .. } | Body::Note { .. } => None,
-                });
-                let text = before.unwrap_or_default() + LEFT_OUT;
-                self.remember(turn, Body::Summary { text, through: older.through }, step);
-                self.think(turn, step);
-            }
-            None => {
-                let why = "this is longer than the model takes; ask for less at once".to_owned();
-                self.end_turn(turn, TurnOutcome::Failed { why }, step);
-            }
+        if let Some(older) = context::older_part(&conversation.messages, turn, half) {
+            // What an earlier summary says stays.
+            let before = conversation.messages.iter().find_map(|message| match &message.body {
+                Body::Summary { text, .. } => Some(text.trim_end_matches(LEFT_OUT).to_owned()),
+                Body::Person { .. } | Body::Model { .. } | Body::Tool { .. } | Body::Note { .. } => None,
+            });
+            let text = before.unwrap_or_default() + LEFT_OUT;
+            self.remember(turn, Body::Summary { text, through: older.through }, step);
         }
+        self.think(turn, step);
     }
 }

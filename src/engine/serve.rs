@@ -50,18 +50,14 @@ impl HeadTail {
         }
     }
 
-    /// What fits into `most` bytes of it, two thirds from the beginning.
+    /// What fits into `most` bytes of it, two thirds from the beginning and the rest from the end.
     fn text(&self, most: usize) -> String {
-        let tail: Vec<u8> = self.tail.iter().copied().collect();
-        let kept = self.head.len() + tail.len();
-        let (head, tail) = if kept <= most {
-            (self.head.as_slice(), tail.as_slice())
-        } else {
-            let from_head = self.head.get(..most / 3 * 2).unwrap_or(&self.head);
-            let from_tail = tail.len().checked_sub(most / 3).and_then(|from| tail.get(from..)).unwrap_or(&tail);
-            (from_head, from_tail)
-        };
-        let dropped = self.dropped + kept - head.len() - tail.len();
+        let kept: Vec<u8> = self.head.iter().chain(&self.tail).copied().collect();
+        let (from_head, from_tail) =
+            if kept.len() <= most { (self.head.len(), self.tail.len()) } else { (most / 3 * 2, most / 3) };
+        let head = kept.get(..from_head).unwrap_or_default();
+        let tail = kept.get(kept.len() - from_tail..).unwrap_or_default();
+        let dropped = self.dropped + kept.len() - head.len() - tail.len();
         let (head, tail) = (String::from_utf8_lossy(head), String::from_utf8_lossy(tail));
         if dropped == 0 {
             return format!("{head}{tail}");

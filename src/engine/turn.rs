@@ -61,7 +61,7 @@ pub(super) struct LiveTurn {
     pub(super) output: HeadTail,
     /// Seconds that it has not waited for people.
     active_s: u32,
-    /// It was summarised because the model said that it is too long.
+    /// Its prompts are half as long, because the model said that one is too long.
     shortened: bool,
 }
 
@@ -150,13 +150,19 @@ impl Engine {
         {
             return self.summarise(turn, older, step);
         }
+        let room_bytes = if live.shortened { size.room_bytes / 2 } else { size.room_bytes };
+        let mut messages = context::prompt(&conversation.messages, room_bytes);
+        if !context::fit(&mut messages, room_bytes) {
+            let why = context::too_long(&messages, &model.name, room_bytes);
+            return self.end_turn(turn, TurnOutcome::Failed { why }, step);
+        }
         let request = ModelRequest {
             call: CallId::derived(turn.as_str(), &format!("call {}.{}", live.record.rounds, live.record.retries)),
             turn: turn.clone(),
             person: live.record.person.clone(),
             model: model.name,
             system,
-            messages: context::prompt(&conversation.messages, size.room_bytes),
+            messages,
             tools,
             output_tokens_max: size.output_tokens,
         };
