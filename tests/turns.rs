@@ -4,6 +4,8 @@
 
 #[path = "turns/context.rs"]
 mod context;
+#[path = "turns/limits.rs"]
+mod limits;
 #[path = "turns/world.rs"]
 mod world;
 

@@ -106,6 +106,9 @@ pub struct TurnRecord {
     pub retries: u32,
     /// What it has cost, with what is reserved.
     pub cost: Money,
+    /// Seconds that it has taken, waiting for people not counted, as of its last change of state.
+    #[serde(default)]
+    pub active_s: u32,
     /// Absolute paths that its runs have added, the first of them.
     #[serde(default)]
     pub made: BTreeSet<PathBuf>,
@@ -125,6 +128,7 @@ impl TurnRecord {
             rounds: 0,
             retries: 0,
             cost: Money::ZERO,
+            active_s: 0,
             made: BTreeSet::new(),
         }
     }

@@ -193,6 +193,16 @@ impl Budget {
         Ok(reserved)
     }
 
+    /// The longest reply of use that costs no more than `most` with its prompt; `None` when that does not
+    /// pay for a useful one. Of a model without a price the reservation decides.
+    pub(super) fn output_tokens_within(&self, need: &Need<'_>, most: Money) -> Option<u32> {
+        let wanted = need.output_tokens_wanted;
+        let Some(price) = self.terms.price_of(need.model) else { return Some(wanted) };
+        let prompt_tokens = need.prompt_tokens_max.saturating_add(PROMPT_TOKENS_ADDED);
+        let longest = price.output_tokens_within(most, prompt_tokens)?;
+        (longest >= wanted.min(OUTPUT_TOKENS_MIN)).then(|| longest.min(wanted))
+    }
+
     /// The longest reply that no cap forbids.
     fn longest_reply(&self, need: &Need<'_>, price: &Price, prompt_tokens: u64, day: u32) -> Result<u32, NoMoney> {
         let provider = need.model.provider();

@@ -30,6 +30,7 @@ mod context;
 mod event;
 mod land;
 mod learn;
+mod limits;
 mod memory;
 mod pace;
 mod permit;

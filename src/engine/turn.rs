@@ -15,13 +15,12 @@
 
 use serde_json::json;
 
-use super::budget::{Alert, Need, Settled};
+use super::budget::{Alert, Settled};
 use super::context::{self, Size};
-use super::pace;
 use super::{Effect, Engine, Step, Stopping};
+use super::{limits, pace};
 use crate::domain::ids::{CallId, PersonId, TurnId};
 use crate::domain::model::{FailureKind, ModelFailure, ModelReply, ModelRequest, ModelStop};
-use crate::domain::money::Money;
 use crate::domain::principal::{Principal, Trust};
 use crate::domain::record::{AuditEntry, Record};
 use crate::domain::turn::{Body, Channel, TurnOutcome, TurnRecord, TurnState};
@@ -30,12 +29,6 @@ use super::serve::{Called, HeadTail};
 
 /// Messages of one person that may wait for their live turn.
 const WAITING_MAX: usize = 8;
-/// Calls of the model in one turn.
-const ROUNDS_MAX: u32 = 30;
-/// Seconds that a turn may take, waiting for people not counted.
-const ACTIVE_S_MAX: u32 = 30 * 60;
-/// What one turn may cost.
-const COST_MAX: Money = Money::from_micros(2_000_000);
 
 /// What a person says.
 #[derive(Debug, Clone)]
@@ -59,22 +52,13 @@ pub(super) struct LiveTurn {
     pub(super) calls: std::collections::VecDeque<Called>,
     /// What the present run has said.
     pub(super) output: HeadTail,
-    /// Seconds that it has not waited for people.
-    active_s: u32,
-    /// Its prompts are half as long, because the model said that one is too long.
+    /// Its prompts are half as long, because one was too long for the model or for any budget.
     shortened: bool,
 }
 
 impl LiveTurn {
     pub(super) fn new(record: TurnRecord, caller: Principal) -> Self {
-        Self {
-            record,
-            caller,
-            calls: std::collections::VecDeque::new(),
-            output: HeadTail::default(),
-            active_s: 0,
-            shortened: false,
-        }
+        Self { record, caller, calls: std::collections::VecDeque::new(), output: HeadTail::default(), shortened: false }
     }
 }
 
@@ -138,7 +122,7 @@ impl Engine {
             let why = "you are not on the list any more".to_owned();
             return self.end_turn(turn, TurnOutcome::Failed { why }, step);
         }
-        if let Some(why) = over_limit(&live.record) {
+        if let Some(why) = limits::over_rounds(&live.record) {
             return self.end_turn(turn, TurnOutcome::Failed { why }, step);
         }
         let (system, tools) = self.place(&live.caller, step.now);
@@ -171,20 +155,19 @@ impl Engine {
 
     /// Reserves the worst case and calls the model; a turn that has no money ends with the reason.
     pub(super) fn call_model(&mut self, turn: &TurnId, mut request: ModelRequest, summary: bool, step: &mut Step) {
-        let need = Need {
-            call: request.call.clone(),
-            turn,
-            person: &request.person,
-            model: &request.model,
-            background: summary,
-            prompt_tokens_max: context::tokens_max(&request),
-            output_tokens_wanted: request.output_tokens_max,
-        };
-        let reserved = match self.budget.reserve(need, step.now) {
+        let reserved = match self.reserve(turn, &request, summary, step.now) {
             Ok(reserved) => reserved,
             // What no summary can be paid for is left out of the prompt instead.
             Err(_) if summary => return self.forget_older(turn, step),
-            Err(error) => return self.end_turn(turn, TurnOutcome::Failed { why: error.to_string() }, step),
+            Err(unpaid) => {
+                if unpaid.half_is_paid
+                    && let Some(live) = self.turns.get_mut(turn).filter(|live| !live.shortened)
+                {
+                    live.shortened = true;
+                    return self.forget_older(turn, step);
+                }
+                return self.end_turn(turn, TurnOutcome::Failed { why: unpaid.why }, step);
+            }
         };
         request.output_tokens_max = reserved.output_tokens_max;
         let Some(live) = self.turns.get_mut(turn) else { return };
@@ -335,34 +318,6 @@ impl Engine {
         }
     }
 
-    /// Counts the time of turns that do not wait for a person, and ends those that take too long.
-    pub(super) fn tick_turns(&mut self, step: &mut Step) {
-        let mut late = Vec::new();
-        let runs = &self.runs;
-        for live in self.turns.values_mut() {
-            let waits = match &live.record.state {
-                TurnState::Working { run, .. } => runs.get(run).is_some_and(|run| run.record.state.is_asked_about()),
-                TurnState::Queued => true,
-                TurnState::Thinking { .. } | TurnState::Summarising { .. } | TurnState::Done { .. } => false,
-            };
-            live.active_s += u32::from(!waits);
-            if live.active_s > ACTIVE_S_MAX {
-                late.push((live.record.turn.clone(), live.record.state.clone(), live.caller.clone()));
-            }
-        }
-        for (turn, state, caller) in late {
-            let why = format!("it took longer than {} minutes", ACTIVE_S_MAX / 60);
-            self.end_turn(&turn, TurnOutcome::Failed { why }, step);
-            match state {
-                TurnState::Thinking { call } | TurnState::Summarising { call } => {
-                    step.effects.push(Effect::CancelModel(call));
-                }
-                TurnState::Working { run, .. } => self.stop_run_of_turn(&run, &caller, step),
-                TurnState::Queued | TurnState::Done { .. } => {}
-            }
-        }
-    }
-
     /// Tells the owner that a cap is near.
     pub(super) fn alert(&mut self, alerts: &[Alert], turn: &TurnId, step: &mut Step) {
         for alert in alerts {
@@ -378,14 +333,6 @@ impl Engine {
         step.records.push(Record::Turn(Box::new(live.record.clone())));
         step.effects.push(Effect::ShowTurn(Box::new(live.record.clone())));
     }
-}
-
-/// Why a turn may not call the model once more; `None` when it may.
-fn over_limit(record: &TurnRecord) -> Option<String> {
-    if record.rounds >= ROUNDS_MAX {
-        return Some(format!("it took more than {ROUNDS_MAX} rounds; say `go on` if it should"));
-    }
-    (record.cost >= COST_MAX).then(|| format!("this turn has cost {}; say `go on` if it should go on", record.cost))
 }
 
 /// Adds an audit entry that is about no run.

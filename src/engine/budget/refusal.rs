@@ -35,6 +35,14 @@ pub enum NoMoney {
     },
 }
 
+impl NoMoney {
+    /// Whether no waiting helps, but a prompt of half the length may.
+    pub(in crate::engine) fn half_is_paid(&self) -> bool {
+        let Self::Short { needed, window, .. } = self else { return false };
+        window.limit.is_some_and(|limit| limit < *needed && *needed <= limit.plus(limit))
+    }
+}
+
 impl fmt::Display for NoMoney {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
