@@ -6,6 +6,8 @@
 mod context;
 #[path = "turns/limits.rs"]
 mod limits;
+#[path = "turns/place.rs"]
+mod place;
 #[path = "turns/world.rs"]
 mod world;
 

@@ -48,9 +48,15 @@ impl Engine {
             };
             text.push_str(&format!("- {} ({how})\n", mount.path.display()));
         }
+        if tools.iter().all(|tool| tool.name != "exec") {
+            return (text, tools);
+        }
         match self.policy.allowed_patterns() {
             Some(patterns) => {
-                let shown: Vec<&str> = patterns.iter().take(RULES_SHOWN).map(String::as_str).collect();
+                let mut shown: Vec<&str> = patterns.iter().take(RULES_SHOWN).map(String::as_str).collect();
+                if shown.len() < patterns.len() {
+                    shown.push("…");
+                }
                 text.push_str(&format!("Programs that may run: {}\n", shown.join(", ")));
             }
             None => text.push_str(
