@@ -152,7 +152,7 @@ async fn offline(home: &Path, config: &Path, wish: Wish) -> anyhow::Result<Vec<S
         let mut budget = budget(&policy, &store, now).map_err(|error| error.to_string())?;
         let records = trial(&mut budget, &owner, &request, now).map_err(|error| error.to_string())?;
         store.commit(&records).map_err(|error| error.to_string())?;
-        let outcome = settings::answer(provider, &request).await;
+        let outcome = settings::answer(&provider, &request).await;
         let records = tried(&mut budget, &owner, (&request.call, &outcome), now);
         store.commit(&records).map_err(|error| error.to_string())?;
         outcome.map(drop).map_err(|failure| failure.why)

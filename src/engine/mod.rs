@@ -64,6 +64,7 @@ pub use budget::{
     Alert, Budget, BudgetView, Cap, Need, NoMoney, OUTPUT_TOKENS_MIN, PROMPT_TOKENS_ADDED, ProviderView, Recovered,
     Reserved, Settled, Window,
 };
+pub use context::is_summary;
 pub use event::{Ask, Effect, Event, FreshIds, ModelInUse};
 pub use permit::{Launch, Permit};
 pub use recover::Past;

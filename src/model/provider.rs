@@ -115,6 +115,13 @@ impl Provider {
         }
     }
 
+    /// Whether a request has room in a context of so many tokens, a quarter left for the reply: by the bytes
+    /// of what would be sent, three for a token.
+    pub fn has_room(&self, request: &ModelRequest, context_tokens: u64) -> bool {
+        let bytes = u64::try_from(request_bytes(&self.endpoint, request).len()).unwrap_or(u64::MAX);
+        bytes / 3 <= context_tokens / 4 * 3
+    }
+
     /// Refuses the models that Ollama passes on to its cloud, by their names: they are neither local nor
     /// free. One under another name is found by [`Self::check`].
     fn stays_here(&self, model: &str) -> Result<(), ModelFailure> {

@@ -332,7 +332,7 @@ async fn model(handle: &Handle, caller: &Principal, name: &str) -> Result<Answer
     }
     let wish = Wish { model: Some(name.to_owned()), ..Wish::default() };
     let call =
-        async |provider: &Provider, trial: ModelRequest| settings::call(handle, caller.clone(), provider, trial).await;
+        async |provider: Provider, trial: ModelRequest| settings::call(handle, caller.clone(), provider, trial).await;
     let mut said: Vec<String> = settings::notice(handle.models(), name).into_iter().collect();
     let tried = settings::try_out(handle.models(), wish, call).await?;
     settings::keep(handle, caller.clone(), tried.settings).await?;

@@ -3,7 +3,6 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use secrecy::SecretString;
@@ -14,9 +13,9 @@ use tokio_util::task::TaskTracker;
 use crate::config::{ProviderKind, Settings};
 use crate::crash::{self, Point};
 use crate::domain::ids::CallId;
-use crate::domain::model::{FailureKind, ModelFailure, ModelName, ModelRequest, ToolCall};
+use crate::domain::model::{Delta, FailureKind, ModelFailure, ModelName, ModelRequest, ToolCall};
 use crate::domain::record::SettingName;
-use crate::engine::{CONTEXT_TOKENS_DEFAULT, Called, Event, ModelInUse};
+use crate::engine::{CONTEXT_TOKENS_DEFAULT, Called, Event, ModelInUse, is_summary};
 use crate::model::{Client, ClientRules, Endpoint, Kind, Provider, Waits};
 use crate::policy::ParsedTask;
 use crate::runtime::handle::{News, Watchers};
@@ -36,8 +35,8 @@ struct Inner {
     store: Arc<Store>,
     /// `settings.yaml`, and the client that keeps its rules.
     settings: RwLock<(Arc<Settings>, Client)>,
-    /// The context of the model in use, in tokens.
-    context_tokens: AtomicU64,
+    /// The model whose context is known, and that, in tokens.
+    context: Mutex<Option<(ModelName, u64)>>,
     calls: Mutex<HashMap<CallId, CancellationToken>>,
     tasks: TaskTracker,
     events: mpsc::Sender<Event>,
@@ -63,7 +62,7 @@ impl Models {
             config,
             store,
             settings: RwLock::new((Arc::new(settings), client)),
-            context_tokens: AtomicU64::new(CONTEXT_TOKENS_DEFAULT),
+            context: Mutex::default(),
             calls: Mutex::default(),
             tasks,
             events,
@@ -117,7 +116,7 @@ impl Models {
             ProviderKind::Openai => Kind::OpenAi,
             ProviderKind::Ollama => Kind::Ollama,
         };
-        let context_tokens_max = Some(self.0.context_tokens.load(Ordering::Relaxed));
+        let context_tokens_max = Some(self.known_context(model).unwrap_or(CONTEXT_TOKENS_DEFAULT));
         let base_url = found.base_url.as_str().to_owned();
         let endpoint = Endpoint { name, kind, base_url, key, context_tokens_max };
         Provider::new(endpoint, &client, Waits::of(kind)).map_err(|error| error.to_string())
@@ -130,45 +129,91 @@ impl Models {
     pub fn chosen(&self) -> anyhow::Result<Option<ModelInUse>> {
         let name = self.0.store.setting(&SettingName::Model)?;
         let name = name.map(ModelName::try_from).transpose()?;
-        Ok(name.map(|name| ModelInUse { name, context_tokens: CONTEXT_TOKENS_DEFAULT }))
+        Ok(name.map(|name| {
+            let context_tokens = self.known_context(&name).unwrap_or(CONTEXT_TOKENS_DEFAULT);
+            ModelInUse { name, context_tokens }
+        }))
+    }
+
+    fn known_context(&self, model: &ModelName) -> Option<u64> {
+        let known = self.0.context.lock().unwrap_or_else(PoisonError::into_inner);
+        known.as_ref().filter(|(name, _)| name == model).map(|(_, tokens)| *tokens)
     }
 
     /// Finds out what the chosen model takes, and tells the core loop.
     pub fn choose(&self) {
         let models = self.clone();
         self.0.tasks.spawn(async move {
-            let mut chosen = match models.chosen() {
-                Ok(chosen) => chosen,
-                Err(error) => {
-                    tracing::error!("the model that was set cannot be read: {error:#}");
-                    None
-                }
-            };
-            if let Some(model) = &mut chosen
+            if let Ok(Some(model)) = models.chosen()
                 && let Ok(provider) = models.provider(&model.name, None)
-                && let Some(tokens) = provider.context_tokens(model.name.name()).await
             {
-                model.context_tokens = tokens.min(CONTEXT_TOKENS_MAX);
-                models.0.context_tokens.store(model.context_tokens, Ordering::Relaxed);
+                models.ask_context(&provider, &model.name).await;
             }
-            if models.0.events.send(Event::ModelChosen(chosen)).await.is_err() {
+            models.tell_chosen().await;
+        });
+    }
+
+    async fn ask_context(&self, provider: &Provider, model: &ModelName) -> Option<u64> {
+        let tokens = provider.context_tokens(model.name()).await?.min(CONTEXT_TOKENS_MAX);
+        *self.0.context.lock().unwrap_or_else(PoisonError::into_inner) = Some((model.clone(), tokens));
+        Some(tokens)
+    }
+
+    async fn tell_chosen(&self) {
+        let chosen = self.chosen().unwrap_or_else(|error| {
+            tracing::error!("the model that was set cannot be read: {error:#}");
+            None
+        });
+        if self.0.events.send(Event::ModelChosen(chosen)).await.is_err() {
+            tracing::debug!("the core is shutting down");
+        }
+    }
+
+    /// Asks again what a model takes, as long as nobody has said it (Ollama may have been down).
+    ///
+    /// # Errors
+    /// The request was made in ignorance of that, and has no room.
+    async fn ask_again(&self, request: &ModelRequest) -> Result<(), ModelFailure> {
+        if self.known_context(&request.model).is_some() {
+            return Ok(());
+        }
+        let Ok(provider) = self.provider(&request.model, None) else { return Ok(()) };
+        let Some(tokens) = self.ask_context(&provider, &request.model).await else { return Ok(()) };
+        self.tell_chosen().await;
+        if provider.has_room(request, tokens) {
+            return Ok(());
+        }
+        let why = format!("this is more than `{}` takes at once", request.model);
+        Err(ModelFailure { kind: FailureKind::TooLong, why, may_cost: false, usage: None })
+    }
+
+    /// Calls a model.
+    pub(super) fn call(&self, request: ModelRequest) {
+        let cancel = self.begun(&request.call);
+        let models = self.clone();
+        self.0.tasks.spawn(async move {
+            let event = models.outcome(&request, cancel).await;
+            models.ended(&request.call);
+            if models.0.events.send(event).await.is_err() {
                 tracing::debug!("the core is shutting down");
             }
         });
     }
 
-    /// Calls a model.
-    pub(super) fn call(&self, request: ModelRequest) {
+    /// A call is under way: what breaks it off.
+    pub(super) fn begun(&self, call: &CallId) -> CancellationToken {
         let cancel = CancellationToken::new();
-        self.calls().insert(request.call.clone(), cancel.clone());
-        let models = self.clone();
-        self.0.tasks.spawn(async move {
-            let event = models.outcome(&request, cancel).await;
-            models.calls().remove(&request.call);
-            if models.0.events.send(event).await.is_err() {
-                tracing::debug!("the core is shutting down");
-            }
-        });
+        self.calls().insert(call.clone(), cancel.clone());
+        cancel
+    }
+
+    pub(super) fn ended(&self, call: &CallId) {
+        self.calls().remove(call);
+    }
+
+    /// Where work goes on whose asker leaves.
+    pub(super) fn tasks(&self) -> &TaskTracker {
+        &self.0.tasks
     }
 
     /// Breaks a call off.
@@ -189,6 +234,9 @@ impl Models {
 
     async fn outcome(&self, request: &ModelRequest, cancel: CancellationToken) -> Event {
         let call = request.call.clone();
+        if let Err(failure) = self.ask_again(request).await {
+            return Event::ModelFailed { call, failure };
+        }
         let provider = match self.provider(&request.model, None) {
             Ok(provider) => provider,
             Err(why) => {
@@ -198,10 +246,13 @@ impl Models {
         };
         let (sender, mut deltas) = mpsc::unbounded_channel();
         let (watchers, turn) = (Arc::clone(&self.0.watchers), request.turn.clone());
+        let is_summary = is_summary(request);
         let shown = async move {
             while let Some(delta) = deltas.recv().await {
                 crash::point(Point::CallInFlight);
-                watchers.tell(turn.as_str(), &News::Delta(delta));
+                if !is_summary || matches!(delta, Delta::Waiting(_)) {
+                    watchers.tell(turn.as_str(), &News::Delta(delta));
+                }
             }
         };
         let (answered, ()) = tokio::join!(provider.call(request, sender, cancel), shown);

@@ -57,7 +57,7 @@ impl Tried {
 /// Why it is not kept, and what helps, for people; nothing was changed then.
 pub async fn try_out<B>(models: &Models, wish: Wish, call: B) -> Result<Tried, String>
 where
-    B: AsyncFnOnce(&Provider, ModelRequest) -> Result<(), String>,
+    B: AsyncFnOnce(Provider, ModelRequest) -> Result<(), String>,
 {
     let Wish { model, api_key, telegram_token, owner_telegram_id, daily_budget } = wish;
     let mut tried = Tried::default();
@@ -127,29 +127,54 @@ fn provider_of(models: &Models, chosen: Option<&str>) -> Result<String, String> 
     })
 }
 
-/// Makes a call that tries a model, reserved and booked by the core as all are.
+/// Makes a call that tries a model, reserved and booked by the core as all are, also when whoever asked for
+/// it leaves before its end.
 ///
 /// # Errors
 /// Why it may not be made, or did not succeed, for people.
-pub async fn call(handle: &Handle, by: Principal, provider: &Provider, request: ModelRequest) -> Result<(), String> {
+pub async fn call(handle: &Handle, by: Principal, provider: Provider, request: ModelRequest) -> Result<(), String> {
+    let call = to_its_end(handle.clone(), by, provider, request);
+    handle.models().tasks().spawn(call).await.unwrap_or_else(|error| Err(format!("the call broke off: {error}")))
+}
+
+async fn to_its_end(handle: Handle, by: Principal, provider: Provider, request: ModelRequest) -> Result<(), String> {
     let call = request.call.clone();
-    let mut news = handle.watch_call(&call);
-    handle.send(Event::TrialAsked { by, request: Box::new(request.clone()) }).await;
-    let may = async {
+    let cancel = handle.models().begun(&call);
+    let tried = tokio::select! {
+        may = reserved(&handle, by, &request) => may,
+        () = cancel.cancelled() => Err("Castoff is shutting down".to_owned()),
+    };
+    let made = match tried {
+        Ok(()) => {
+            let (deltas, _unread) = unbounded_channel();
+            let (outcome, why) = match provider.call(&request, deltas, cancel).await {
+                Ok(reply) => {
+                    (Event::ModelReplied { call: call.clone(), reply: Box::new(reply), calls: Vec::new() }, None)
+                }
+                Err(failure) => {
+                    (Event::ModelFailed { call: call.clone(), failure: failure.clone() }, Some(failure.why))
+                }
+            };
+            handle.send(outcome).await;
+            why.map_or(Ok(()), Err)
+        }
+        Err(why) => Err(why),
+    };
+    handle.models().ended(&call);
+    made
+}
+
+/// Returns once the money for a call that tries a model is on record.
+async fn reserved(handle: &Handle, by: Principal, request: &ModelRequest) -> Result<(), String> {
+    let mut news = handle.watch_call(&request.call);
+    if handle.send(Event::TrialAsked { by, request: Box::new(request.clone()) }).await {
         while let Some(news) = news.recv().await {
             if let News::Tried(may) = news {
                 return may;
             }
         }
-        Err("Castoff is shutting down".to_owned())
-    };
-    may.await?;
-    let (outcome, why) = match answer(provider, &request).await {
-        Ok(reply) => (Event::ModelReplied { call, reply: Box::new(reply), calls: Vec::new() }, None),
-        Err(failure) => (Event::ModelFailed { call, failure: failure.clone() }, Some(failure.why)),
-    };
-    handle.send(outcome).await;
-    why.map_or(Ok(()), Err)
+    }
+    Err("Castoff is shutting down".to_owned())
 }
 
 /// What a model says to a call that nobody watches.
@@ -180,7 +205,7 @@ async fn try_model<B>(
     tried: &mut Tried,
 ) -> Result<(), String>
 where
-    B: AsyncFnOnce(&Provider, ModelRequest) -> Result<(), String>,
+    B: AsyncFnOnce(Provider, ModelRequest) -> Result<(), String>,
 {
     let name = match name {
         Some(text) => ModelName::try_from(text.to_owned()).map_err(|error| error.to_string())?,
@@ -193,7 +218,7 @@ where
     let mut id = [0; 11];
     getrandom::fill(&mut id).map_err(|error| format!("the kernel has no random bytes: {error}"))?;
     if let Some(trial) = provider.check(&name, CallId::from_random(id)).await.map_err(|failure| failure.why)? {
-        call(&provider, trial).await?;
+        call(provider, trial).await?;
     }
     tried.keep(SettingName::Model, Some(name.to_string()), format!("{name} answers"));
     if let Some(key) = api_key {
