@@ -7,6 +7,7 @@ mod targets;
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 fn inputs(target: &str) -> Vec<PathBuf> {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(target);
@@ -38,4 +39,16 @@ fn the_corpora_stay_small() {
     let files = targets::TARGETS.iter().flat_map(|(target, _)| inputs(target));
     let bytes: u64 = files.map(|path| fs::metadata(path).expect("an input is readable").len()).sum();
     assert!(bytes < 300_000, "{bytes} bytes");
+}
+
+/// `scripts/fuzz --planted` shows that each target finds a bug, so there have to be places for the bugs.
+#[test]
+#[expect(clippy::disallowed_methods, reason = "the script that plants them, as `scripts/fuzz` starts it")]
+fn a_bug_for_each_target_can_be_planted() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let copy = tempfile::tempdir().expect("there is room for a copy");
+    let copied = Command::new("cp").arg("-r").arg(root.join("src")).arg(copy.path()).status().expect("there is `cp`");
+    assert!(copied.success());
+    let planted = Command::new(root.join("fuzz/plant")).arg(copy.path()).output().expect("the script starts");
+    assert!(planted.status.success(), "{}", String::from_utf8_lossy(&planted.stderr));
 }
