@@ -159,7 +159,8 @@ async fn status(home: &Path, health: bool, json: bool) -> anyhow::Result<u8> {
         return Ok(if complete { 0 } else { UNAVAILABLE });
     }
     print(&if json { serde_json::to_string(&status)? } else { view::status(&status) })?;
-    let ready = status.runner.as_ref().is_some_and(|runner| runner.problems.is_empty() && !runner.images.is_empty());
+    let ready =
+        status.runner.as_ref().is_some_and(|runner| runner.obstacles().next().is_none() && !runner.images.is_empty());
     Ok(if ready { 0 } else { UNAVAILABLE })
 }
 

@@ -215,7 +215,7 @@ pub fn status(status: &Status) -> String {
             for (name, value) in &runner.engine {
                 text.push_str(&format!("engine: {name} {value}\n"));
             }
-            for problem in &runner.problems {
+            for problem in runner.obstacles() {
                 text.push_str(&format!("problem: {problem}\n"));
             }
             for warning in &runner.warnings {

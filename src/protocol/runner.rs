@@ -219,6 +219,8 @@ pub struct Readiness {
     pub engine: Vec<(String, String)>,
     /// Why no run can start, for people; empty when one can.
     pub problems: Vec<String>,
+    /// Why the disk has no room for a run, for people; no problem otherwise: what ran can be read, landed and undone.
+    pub no_room: Option<String>,
     /// What is not as it should be though runs start, for people: an image that could not be built.
     pub warnings: Vec<String>,
     /// The uid that owns every writable workspace.
@@ -231,9 +233,15 @@ pub struct Readiness {
 pub const IMAGES: [&str; 2] = ["base", "workbench"];
 
 impl Readiness {
+    /// All that keeps every run from starting, for people.
+    pub fn obstacles(&self) -> impl Iterator<Item = &String> {
+        self.problems.iter().chain(&self.no_room)
+    }
+
     /// Whether every run could start, whatever image it needs: this is what health means.
     pub fn is_complete(&self) -> bool {
-        self.problems.is_empty() && IMAGES.iter().all(|name| self.images.iter().any(|image| image.name == *name))
+        self.obstacles().next().is_none()
+            && IMAGES.iter().all(|name| self.images.iter().any(|image| image.name == *name))
     }
 }
 
@@ -255,6 +263,8 @@ mod tests {
         for (images, problems, expected) in cases {
             let readiness = Readiness { images, problems, ..Readiness::default() };
             assert_eq!(readiness.is_complete(), expected, "{readiness:?}");
+            let full = Readiness { no_room: Some("the disk is nearly full".to_owned()), ..readiness };
+            assert!(!full.is_complete(), "{full:?}");
         }
     }
 }

@@ -165,7 +165,7 @@ async fn build_programs(docker: &Docker, programs: &Path, home: &str) -> Result<
     Ok(Built { images: Vec::new(), probe: probe.id, keeper: keeper.id, init_volume, init_digest })
 }
 
-/// Returns when the engine stops to answer, or the runner is to stop.
+/// Looks at engine and disk; returns when the engine stops to answer, or the runner is to stop.
 async fn watch(runner: &Runner, docker: &Docker) {
     loop {
         pause(runner).await;
@@ -176,6 +176,7 @@ async fn watch(runner: &Runner, docker: &Docker) {
             runner.become_unready(format!("the engine stopped to answer: {error}"));
             return;
         }
+        runner.look_for_room();
     }
 }
 

@@ -10,6 +10,7 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::disk::Disk;
 use super::engine::Built;
 use super::harden::LABEL_HOME;
 use super::journal::Journal;
@@ -197,8 +198,19 @@ impl Runner {
         let images = engine.built.images.clone();
         let facts = engine.facts.clone();
         *locked(&self.engine) = Some(engine);
-        let ready = Readiness { images, engine: facts, files_uid, files_gid, ..Readiness::default() };
+        let no_room = self.no_room();
+        let ready = Readiness { images, engine: facts, no_room, files_uid, files_gid, ..Readiness::default() };
         self.readiness.send_replace(ready);
+    }
+
+    /// Looks again whether the disk has room for a run.
+    pub(super) fn look_for_room(&self) {
+        let no_room = self.no_room();
+        self.readiness.send_if_modified(|ready| std::mem::replace(&mut ready.no_room, no_room.clone()) != no_room);
+    }
+
+    fn no_room(&self) -> Option<String> {
+        Disk::look(&self.state()).map_err(|error| error.to_string()).and_then(|disk| disk.room()).err()
     }
 
     /// Runs start, but something is not as it should be.

@@ -344,11 +344,11 @@ fn status(handle: &Handle) -> String {
     let view = handle.view();
     let runner = match &view.runner {
         None => "the runner is not connected".to_owned(),
-        Some(runner) if runner.problems.is_empty() => {
+        Some(runner) if runner.obstacles().next().is_none() => {
             let images: Vec<&str> = runner.images.iter().map(|image| image.name.as_str()).collect();
             format!("ready (images: {})", images.join(", "))
         }
-        Some(runner) => runner.problems.join("; "),
+        Some(runner) => runner.obstacles().cloned().collect::<Vec<_>>().join("; "),
     };
     let (live, queued) = view.load;
     let model = view.model.map_or_else(|| "none".to_owned(), |model| model.name.to_string());

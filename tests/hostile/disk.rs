@@ -1,6 +1,6 @@
 //! Disk: bytes, files, what is kept free, and how much too much it was.
 
-use crate::common::text;
+use crate::common::{eventually, text};
 use crate::den::{Den, number};
 
 const MIB: u64 = 1 << 20;
@@ -52,8 +52,18 @@ fn the_reserve_stays_free_and_what_took_of_it_is_thrown_away() {
 fn below_the_reserve_nothing_starts_and_it_is_said_what_helps() {
     let den = Den::on_a_disk_of("64m", 60_000, "disk: 1GiB");
     let filler = den.castoff.home().join("state/runner/filler");
+    let health = |code: i32| {
+        let core = den.castoff.castoff(&["status", "--health"]).code;
+        (core == code).then(|| den.castoff.castoff(&["runner", "--health"]).code)
+    };
     std::fs::write(&filler, vec![0; 62 << 20]).unwrap();
     den.castoff.run("true").ended(69).says(&["the disk is nearly full (", "3 MiB are kept free", "hint: make room"]);
+    assert_eq!(eventually("Castoff is not healthy", || health(69)), 1);
+    let (code, status) = den.castoff.json(&["status"]);
+    assert!(code == 69 && text(&status["runner"]["no_room"]).contains("3 MiB are kept free"), "{status}");
+    let said = den.castoff.castoff(&["status"]).ended(69).stdout;
+    assert!(said.contains("problem: the disk is nearly full ("), "{said}");
     std::fs::remove_file(&filler).unwrap();
     den.castoff.run("true").ended(0);
+    assert_eq!(eventually("Castoff is healthy", || health(0)), 0);
 }

@@ -46,8 +46,12 @@ pub(super) fn file_system(path: &Path) -> Option<String> {
 async fn daemon(home: &Path) -> String {
     let asked = async { Client::connect(home).await?.get::<Status>("/status").await };
     match asked.await {
-        Ok(Status { runner: Some(runner), .. }) if runner.problems.is_empty() => "runs, and is healthy".to_owned(),
-        Ok(Status { runner: Some(runner), .. }) => format!("runs; {}", runner.problems.join("; ")),
+        Ok(Status { runner: Some(runner), .. }) if runner.obstacles().next().is_none() => {
+            "runs, and is healthy".to_owned()
+        }
+        Ok(Status { runner: Some(runner), .. }) => {
+            format!("runs; {}", runner.obstacles().cloned().collect::<Vec<_>>().join("; "))
+        }
         Ok(_) => "runs, but its runner is not connected".to_owned(),
         Err(error) => error.to_string().lines().next().unwrap_or_default().to_owned(),
     }
