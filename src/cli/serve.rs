@@ -106,7 +106,7 @@ pub(super) fn serve(home: &Path, config: &Path) -> anyhow::Result<u8> {
     }
     with_signals(|Signals { stop, now }| async move {
         let tasks = TaskTracker::new();
-        let handle = core::start(home, config, &tasks, &now)?;
+        let (handle, looping) = core::start(home, config, &tasks, &now)?;
         if !external {
             tasks.spawn(child::keep_runner(home.to_path_buf(), config.to_path_buf(), now.clone()));
         }
@@ -117,7 +117,7 @@ pub(super) fn serve(home: &Path, config: &Path) -> anyhow::Result<u8> {
         now.cancel();
         tasks.close();
         tasks.wait().await;
-        served
+        served.and(looping.await?)
     })
 }
 

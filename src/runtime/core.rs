@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use anyhow::{Context as _, anyhow};
+use anyhow::anyhow;
 use serde_bytes::ByteBuf;
 use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -31,11 +32,19 @@ const BATCH: usize = 256;
 /// How often output is put on record and questions are looked through.
 const TICK: Duration = Duration::from_secs(1);
 
+/// The loop under way; it gives why it ended before it was told to.
+pub type Looping = JoinHandle<anyhow::Result<()>>;
+
 /// Opens the store, recovers, and starts the loop and the link to the runner.
 ///
 /// # Errors
 /// A bad policy, a store that cannot be opened, a first commit that fails.
-pub fn start(home: &Path, config: &Path, tasks: &TaskTracker, stop: &CancellationToken) -> anyhow::Result<Handle> {
+pub fn start(
+    home: &Path,
+    config: &Path,
+    tasks: &TaskTracker,
+    stop: &CancellationToken,
+) -> anyhow::Result<(Handle, Looping)> {
     // Before it is loaded: what changes meanwhile is loaded again.
     let seen = watch::look(config);
     let policy = Arc::new(crate::config::load_policy(config, home)?);
@@ -64,7 +73,7 @@ pub fn start(home: &Path, config: &Path, tasks: &TaskTracker, stop: &Cancellatio
     let detail = serde_json::json!({ "version": env!("CARGO_PKG_VERSION"), "policy": policy.digest().to_string() });
     let started = AuditEntry { at: now, person: None, trust: None, what: "core.started", run: None, detail };
     first.records.push(Record::Audit(started));
-    store.commit(&first.records).context("failed to write to the store")?;
+    store.commit(&first.records).map_err(|error| unwritten(&error))?;
 
     let (link, outgoing) = Link::new();
     let (posts, wakes) = Posts::new();
@@ -92,15 +101,21 @@ pub fn start(home: &Path, config: &Path, tasks: &TaskTracker, stop: &Cancellatio
     tasks.spawn(tick(sender, stop.clone()));
     let looped = Loop { engine, handle: handle.clone() };
     let stopped = stop.clone();
-    tasks.spawn(async move {
-        if let Err(error) = looped.run(first, events, &stopped).await {
+    let looping = tasks.spawn(async move {
+        let ended = looped.run(first, events, &stopped).await;
+        if let Err(error) = &ended {
             tracing::error!("the core stops: {error:#}");
         }
         // Without the loop nothing may go on.
         models.cancel_all();
         stopped.cancel();
+        ended
     });
-    Ok(handle)
+    Ok((handle, looping))
+}
+
+fn unwritten(error: &StoreError) -> anyhow::Error {
+    anyhow!("failed to write to the store: {}", error.explained())
 }
 
 /// A daily budget as the store keeps it; `None` when it is none.
@@ -218,7 +233,7 @@ impl Loop {
             records.iter().for_each(log);
             Ok::<(), StoreError>(())
         });
-        kept.await?.context("failed to write to the store")
+        kept.await?.map_err(|error| unwritten(&error))
     }
 
     fn publish(&self, spent: bool) {

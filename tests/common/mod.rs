@@ -186,6 +186,12 @@ impl Castoff {
         self.end_core("KILL");
     }
 
+    /// Waits until the core has ended by itself, and gives its exit code.
+    pub(crate) fn core_ended(&self) -> Option<i32> {
+        let mut core = self.core().take().expect("the core was started");
+        eventually("the core ends by itself", || core.try_wait().unwrap()).code()
+    }
+
     fn end_core(&self, signal: &str) {
         if let Some(mut core) = self.core().take() {
             kill(core.id(), signal);

@@ -1,7 +1,7 @@
 //! Disk: bytes, files, what is kept free, and how much too much it was.
 
-use crate::common::{eventually, text};
-use crate::den::{Den, number};
+use crate::common::{Castoff, USUAL, eventually, text};
+use crate::den::{Den, SmallDisk, number};
 
 const MIB: u64 = 1 << 20;
 
@@ -66,4 +66,32 @@ fn below_the_reserve_nothing_starts_and_it_is_said_what_helps() {
     std::fs::remove_file(&filler).unwrap();
     den.castoff.run("true").ended(0);
     assert_eq!(eventually("Castoff is healthy", || health(0)), 0);
+}
+
+#[test]
+fn a_core_that_can_keep_no_record_ends_with_an_error_and_goes_on_once_there_is_room() {
+    let castoff = Castoff::prepare(USUAL);
+    let place = castoff.home().join("state/core");
+    let _disk = SmallDisk::at(&place, "16m", 1000);
+    castoff.serve();
+    let (_, before) = castoff.run_json("echo kept > kept; echo said");
+    let filler = place.join("filler");
+    std::io::copy(&mut std::io::repeat(0), &mut std::fs::File::create(&filler).unwrap()).unwrap_err();
+    // The data file may have room of its own for the first of them, which then ends as ever.
+    let much = "head -c 600000 /dev/urandom | base64 -w 0";
+    while castoff.run(much).code == 0 {}
+    assert_eq!(castoff.core_ended(), Some(1), "so that what watches over it starts it again");
+    let log = castoff.log();
+    let last: Vec<&str> = log.lines().rev().take(2).collect();
+    let said = "castoff: failed to write to the store: the disk is full";
+    assert_eq!(last, ["hint: free some space, then start again", said], "{log}");
+
+    std::fs::remove_file(filler).unwrap();
+    castoff.serve();
+    let run = text(&before["run"]);
+    assert_eq!(castoff.castoff(&["logs", run]).ended(0).stdout, "said\n");
+    castoff.castoff(&["undo", run]).ended(0);
+    assert!(!castoff.own().join("kept").exists());
+    castoff.run("echo again").ended(0);
+    castoff.castoff(&["audit", "verify"]).ended(0);
 }
