@@ -169,8 +169,11 @@ impl Keys {
         let damaged = |why: &str| SecretsError::Damaged { path: path.clone(), why: why.to_owned() };
         // The version first: the rest of a newer file may look different.
         let KeyFileVersion { version } = serde_json::from_slice(bytes).map_err(|error| damaged(&error.to_string()))?;
-        if version != VERSION {
+        if version > VERSION {
             return Err(SecretsError::Newer { path: path.clone(), found: version, known: VERSION });
+        }
+        if version < VERSION {
+            return Err(damaged("there never was a version of it with this number"));
         }
         let written: KeyFile = serde_json::from_slice(bytes).map_err(|error| damaged(&error.to_string()))?;
         let epoch = unwrap(&master.0, MASTER_KEY_ID, "epoch", &written.epoch)

@@ -262,6 +262,39 @@ fn wrong_and_missing_keys_are_refused() {
 }
 
 #[test]
+fn a_key_file_that_is_cut_off_or_changed_anywhere_is_refused_by_its_name() {
+    let dir = private_dir();
+    Store::open(dir.path()).unwrap().commit(&kept(&run(1, "ann", RunState::Planning))).unwrap();
+    let key_file = dir.path().join(KEY_FILE);
+    for name in [KEY_FILE, MASTER_KEY_FILE] {
+        let path = dir.path().join(name);
+        let whole = std::fs::read(&path).unwrap();
+        let cuts = (0..whole.len()).map(|at| (at, whole[..at].to_vec()));
+        let flips = (0..whole.len()).map(|at| {
+            let mut changed = whole.clone();
+            changed[at] ^= 1 << (at % 8);
+            (at, changed)
+        });
+        for (at, bytes) in cuts.chain(flips) {
+            std::fs::write(&path, &bytes).unwrap();
+            let error = refused(dir.path());
+            assert!(matches!(error, StoreError::Keys(_)), "{name}, byte {at}: {error:?}");
+            let said = error.explained();
+            // Of two files that do not fit each other nobody can say which one was changed.
+            let named = [&path, &key_file].iter().any(|path| said.contains(&format!("`{}`", path.display())));
+            assert!(named && said.contains("restore"), "{name}, byte {at}: {said}");
+        }
+        std::fs::write(&path, whole).unwrap();
+    }
+    let whole = std::fs::read_to_string(&key_file).unwrap();
+    std::fs::write(&key_file, whole.replace("\"version\": 1", "\"version\": 0")).unwrap();
+    let error = refused(dir.path());
+    assert!(matches!(error, StoreError::Keys(SecretsError::Damaged { .. })), "no newer one: {error}");
+    std::fs::write(&key_file, whole).unwrap();
+    assert_eq!(Store::open(dir.path()).unwrap().runs(None, 9).unwrap().len(), 1);
+}
+
+#[test]
 fn foreign_and_torn_files_and_open_directories_are_refused() {
     let with = |change: &dyn Fn(&Path)| {
         let dir = private_dir();
