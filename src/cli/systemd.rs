@@ -11,8 +11,8 @@ use super::outcome::BAD_INPUT;
 use crate::control::client::Refused;
 
 const UNIT: &str = "/etc/systemd/system/castoff.service";
-/// Longer than a stop in good order takes.
-const STOP_S: u32 = 45;
+/// Longer than a stop in good order takes: 28 s for what is under way, then 45 s for the runner to end.
+const STOP_S: u32 = 80;
 
 /// Prints the unit, or installs it. Returns the exit code.
 ///
