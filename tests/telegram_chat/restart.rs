@@ -122,8 +122,8 @@ fn a_reply_whose_confirmation_was_lost_in_a_crash_is_not_said_twice_in_silence()
 fn a_file_that_landed_before_a_crash_is_not_taken_again_and_its_caption_becomes_a_turn() {
     let place = Place::new();
     place.script(&json!([reply("Both are here.")]));
-    // The first of two files lands, then the core dies.
-    for time in [0, 600] {
+    // The first of two files lands, then the core dies; it has a runner again before the second comes.
+    for time in [0, 600, 30] {
         place.api.fail("file", Fault::Slow(Duration::from_secs(time)));
     }
     place.api.post(OWNER, "what are these?", Some(("notes.txt".to_owned(), b"milk\n".to_vec())), |message| {
