@@ -83,6 +83,8 @@ fn neither_api_keys_nor_the_bots_token_stand_anywhere_also_after_they_were_repla
     let mut places = vec![("inspect".to_owned(), castoff.live_container().to_string().into_bytes())];
     live.finish().ended(0);
     places.extend(started_with(castoff));
+    // Nothing comes and goes while it is looked through.
+    castoff.stop();
     for file in files(castoff.root()) {
         places.push((file.display().to_string(), fs::read(&file).unwrap()));
     }
