@@ -31,7 +31,7 @@ fn a_stop_ends_the_wait_for_a_file() {
     place.api.send_document(OWNER, "slow.txt", b"slow", "read it");
     eventually("it is fetched", || (!place.api.requests("getFile").is_empty()).then_some(()));
     place.api.say(OWNER, "/stop");
-    place.sees(OWNER, &["slow.txt` was not taken: stopped", "\n  stopped"]);
+    place.sees(OWNER, &["slow.txt` was not taken: stopped", "◀ stopped"]);
     place.all_taken();
     assert!(place.castoff.json(&["runs"]).1.as_array().unwrap().is_empty());
 }
