@@ -36,6 +36,14 @@ impl<'a> Draft<'a> {
             self.unread(&format!("what the file `{program}` does"));
         }
         self.permitted(command, program, &rules);
+        let policy = self.policy;
+        let allow = policy.spec.allow.as_deref().unwrap_or_default();
+        for rule in policy.index.allow(command).filter_map(|at| allow.get(at)) {
+            let asks = rule.approval == Some(Approval::Always);
+            if asks && rule.pattern.matches(command, Manner::Strict) == Match::Maybe {
+                self.cannot_tell(&perhaps(rule));
+            }
+        }
     }
 
     fn permitted(&mut self, command: &Command, program: &str, rules: &[&Rule]) {
@@ -99,9 +107,7 @@ impl<'a> Draft<'a> {
         for (verdict, rule) in policy.index.others(command).filter_map(|at| policy.spec.others.get(at)) {
             match rule.pattern.matches(command, Manner::Wide) {
                 Match::No => {}
-                Match::Maybe => {
-                    self.cannot_tell(&format!("whether this is `{}`, since words are not known", rule.pattern.text()))
-                }
+                Match::Maybe => self.cannot_tell(&perhaps(rule)),
                 Match::Yes => {
                     let text = rule.why.clone().unwrap_or_else(|| match verdict {
                         Verdict::Deny => format!("`{}` is refused", rule.pattern.text()),
@@ -229,11 +235,15 @@ impl<'a> Draft<'a> {
         self.span = None;
         let policy = self.policy;
         for (verdict, rule) in policy.index.pipelines.iter().filter_map(|at| policy.spec.others.get(*at)) {
-            if let Some(feed) = rule.pattern.feed(facts) {
+            if let Some((feed, surely)) = rule.pattern.feed(facts) {
                 let spans = facts.commands.get(feed.from.start).into_iter().chain(facts.commands.get(feed.to.start));
                 let spans: Vec<&Span> = spans.filter_map(|command| command.span.as_ref()).collect();
                 let start = spans.iter().map(|span| span.start).min();
                 self.span = start.zip(spans.iter().map(|span| span.end).max()).map(|(start, end)| start..end);
+                if surely == Match::Maybe {
+                    self.cannot_tell(&perhaps(rule));
+                    continue;
+                }
                 let text = rule
                     .why
                     .clone()
@@ -243,6 +253,11 @@ impl<'a> Draft<'a> {
         }
         self.span = None;
     }
+}
+
+/// What cannot be told where a rule matches perhaps.
+fn perhaps(rule: &Rule) -> String {
+    format!("whether this is `{}`, since words are not known", rule.pattern.text())
 }
 
 /// Whether a text runs something when it is evaluated as arithmetic: `a[$(id)]`.

@@ -8,6 +8,7 @@ mod files;
 mod hostile;
 mod misread;
 mod obeyed_options;
+mod patterns;
 mod properties;
 mod scripts;
 mod shell_structure;
