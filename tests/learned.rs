@@ -23,7 +23,7 @@ use castoff::runtime::rights::rights;
 const TOOLS: &str = "exec:
   allow: [echo, rm, env, timeout, xargs, bash, python3, curl, { run: factor, approval: always, review: changes }, { run: git }]
   deny: [\"rm -rf\"]
-  ask: [\"git push\", make, \"factor 13\", \"echo | bash\", sudo]
+  ask: [\"git push\", \"factor 13\", \"echo | bash\"]
 ";
 const USERS: &str = "owner: { name: Ann }\nusers: [{ id: bob, name: Bob, trust_level: trusted, local: [1001] }]\n";
 

@@ -1,8 +1,10 @@
 //! Reads the files of a config directory and makes a [`Policy`] of them, or says everything that is
 //! wrong with them. Owns the YAML and the defaults where a file is missing; judges nothing.
 
+mod either;
 mod errors;
 mod installation;
+mod mistakes;
 mod people;
 mod presets;
 mod prices;
@@ -168,33 +170,46 @@ pub fn dollars(text: &str) -> Option<crate::domain::money::Money> {
 }
 
 fn read<T: DeserializeOwned + Default>(files: Files<'_>, name: &str, errors: &mut Vec<LoadError>) -> (Source, T) {
-    let file = match files {
-        Files::In(directory) => directory.join(name),
+    let (file, bytes) = match files {
         Files::Given(texts) => {
-            let source = Source { file: PathBuf::from(name), text: texts.get(name).cloned().unwrap_or_default() };
-            let value = parse(&source, errors);
-            return (source, value);
+            (PathBuf::from(name), texts.get(name).map(|text| text.clone().into_bytes()).unwrap_or_default())
+        }
+        Files::In(directory) => {
+            let file = directory.join(name);
+            let bytes = bytes(&file).unwrap_or_else(|error| {
+                errors.push(error);
+                Vec::new()
+            });
+            (file, bytes)
         }
     };
-    let mut text = String::new();
-    let outcome = std::fs::File::open(&file).and_then(|open| open.take(FILE_BYTES_MAX + 1).read_to_string(&mut text));
-    let source = |text: String| Source { file: file.clone(), text };
-    match outcome {
-        Ok(bytes) if bytes as u64 > FILE_BYTES_MAX => {
-            errors.push(unreadable(&file, "it is larger than 1 MiB".to_owned(), None));
-            return (source(String::new()), T::default());
+    match mistakes::text(bytes, &file) {
+        Ok(source) => {
+            let value = parse(&source, errors);
+            (source, value)
         }
-        Ok(_) => {}
-        Err(error) if error.kind() == ErrorKind::NotFound => return (source(String::new()), T::default()),
-        Err(error) => {
-            let hint = (error.kind() == ErrorKind::PermissionDenied).then(|| format!("chmod 0644 {}", file.display()));
-            errors.push(unreadable(&file, error.to_string(), hint));
-            return (source(String::new()), T::default());
+        Err((source, error)) => {
+            errors.push(error);
+            (source, T::default())
         }
     }
-    let source = source(text);
-    let value = parse(&source, errors);
-    (source, value)
+}
+
+/// What stands in a file; nothing when it is not there.
+fn bytes(file: &Path) -> Result<Vec<u8>, LoadError> {
+    let mut bytes = Vec::new();
+    let read = std::fs::File::open(file).and_then(|open| open.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes));
+    match read {
+        Ok(length) if length as u64 > FILE_BYTES_MAX => {
+            Err(unreadable(file, "it is larger than 1 MiB".to_owned(), None))
+        }
+        Ok(_) => Ok(bytes),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(Vec::new()),
+        Err(error) => {
+            let hint = (error.kind() == ErrorKind::PermissionDenied).then(|| format!("chmod 0644 {}", file.display()));
+            Err(unreadable(file, error.to_string(), hint))
+        }
+    }
 }
 
 /// What the text says; the default where it says nothing or is wrong.
@@ -204,10 +219,7 @@ fn parse<T: DeserializeOwned + Default>(source: &Source, errors: &mut Vec<LoadEr
         return T::default();
     }
     serde_yaml::from_str::<T>(&source.text).unwrap_or_else(|error| {
-        let at = error.location().map(|at| (at.line(), at.column()));
-        let message = error.without_snippet().to_string();
-        let message = message.lines().next().unwrap_or("it cannot be read").to_owned();
-        errors.push(source.error(at, message, Some("`castoff policy check DIR` checks the files of a directory")));
+        errors.push(mistakes::mistake(source, &error));
         T::default()
     })
 }

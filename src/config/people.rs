@@ -7,11 +7,12 @@ use serde_yaml::Spanned;
 
 use crate::domain::ids::PersonId;
 use crate::domain::principal::{Principal, Trust};
+use crate::domain::text::visible_line;
 use crate::policy::Person;
 
 use super::errors::{LoadError, Source};
-use super::raw::{PathEntry, PersonEntry, Users};
-use super::rules::{path, place};
+use super::raw::{PathEntry, PersonEntry, TextOrNumber, Users};
+use super::rules::{path, place, unknown_tools};
 
 /// The people of `users`, the owner first.
 pub(super) fn people(
@@ -82,7 +83,7 @@ pub(super) fn owner(uid: u32) -> Person {
 
 fn person(entry: &Spanned<PersonEntry>, is_owner: bool, uid: u32, source: &Source) -> Result<Person, Box<LoadError>> {
     let (value, at) = (&entry.value, place(entry));
-    let telegram = value.telegram_id.as_ref().map(super::raw::TextOrNumber::text);
+    let telegram = value.telegram_id.as_ref().map(|id| telegram_id(id, source)).transpose()?;
     if is_owner {
         if value.trust_level.is_some_and(|trust| trust != Trust::Owner) {
             return Err(Box::new(source.error(
@@ -92,7 +93,7 @@ fn person(entry: &Spanned<PersonEntry>, is_owner: bool, uid: u32, source: &Sourc
             )));
         }
         let base = owner(uid);
-        let name = value.name.clone().unwrap_or_else(|| base.principal.name.clone());
+        let name = name(value, &base.principal.name, source)?;
         let local = value.local.clone().unwrap_or_else(|| base.local.clone());
         return Ok(Person {
             principal: Principal { name, ..base.principal.clone() },
@@ -125,12 +126,34 @@ fn person(entry: &Spanned<PersonEntry>, is_owner: bool, uid: u32, source: &Sourc
         return Err(Box::new(source.error(at, "there is one owner, under `owner:`", Some(hint))));
     }
     let trust = value.trust_level.unwrap_or(Trust::Limited);
-    let name = value.name.clone().unwrap_or(id);
+    let name = name(value, &id, source)?;
     Ok(Person { principal: Principal { person, name, trust }, telegram_id: telegram, local, ..owner(uid) })
 }
 
+/// A number, which is all that Telegram vouches for.
+fn telegram_id(id: &Spanned<TextOrNumber>, source: &Source) -> Result<String, Box<LoadError>> {
+    let text = id.value.text();
+    let is_number = text.parse::<i64>().is_ok_and(|number| number > 0 && number.to_string() == text);
+    let hint = "write the number that @userinfobot tells; a name or a group is no person";
+    let message = || format!("`{}` is no Telegram id of a person", visible_line(&text));
+    if is_number { Ok(text) } else { Err(Box::new(source.error(place(id), message(), Some(hint)))) }
+}
+
+/// What people call the person, who else is called `id`; nothing in it that a reader could miss.
+fn name(entry: &PersonEntry, id: &str, source: &Source) -> Result<String, Box<LoadError>> {
+    let Some(name) = &entry.name else { return Ok(id.to_owned()) };
+    let text = name.value.as_str();
+    if visible_line(text) == text && !text.trim().is_empty() {
+        return Ok(text.to_owned());
+    }
+    let message = format!("`{}` is no name that everybody can read", visible_line(text));
+    Err(Box::new(source.error(place(name), message, Some("use letters and plain spaces"))))
+}
+
 fn narrowed(person: Person, entry: &PersonEntry, home: &Path, source: &Source, errors: &mut Vec<LoadError>) -> Person {
-    let mut person = Person { tools: entry.tools.clone(), ..person };
+    unknown_tools(entry.tools.as_deref().unwrap_or_default(), source, errors);
+    let tools = entry.tools.as_ref().map(|tools| tools.iter().map(|tool| tool.value.clone()).collect());
+    let mut person = Person { tools, ..person };
     let Some(files) = &entry.files else { return person };
     let mut resolve = |text: &str, at| path(text, at, home, source).map_err(|error| errors.push(error)).ok();
     person.files = files.allowed_paths.as_ref().map(|paths| {

@@ -35,8 +35,7 @@ pub(super) enum CannotTell {
     Deny,
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(untagged)]
+#[derive(Debug)]
 pub(super) enum Entry {
     Text(String),
     Mapping(Box<RuleMap>),
@@ -80,8 +79,7 @@ pub(super) struct Files {
     pub(super) denied_paths: Option<Vec<Spanned<String>>>,
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(untagged)]
+#[derive(Debug)]
 pub(super) enum PathEntry {
     Text(String),
     Mapping(PathMap),
@@ -106,16 +104,15 @@ pub(super) struct Users {
 #[serde(deny_unknown_fields, default)]
 pub(super) struct PersonEntry {
     pub(super) id: Option<Spanned<String>>,
-    pub(super) telegram_id: Option<TextOrNumber>,
-    pub(super) name: Option<String>,
+    pub(super) telegram_id: Option<Spanned<TextOrNumber>>,
+    pub(super) name: Option<Spanned<String>>,
     pub(super) trust_level: Option<Trust>,
     pub(super) local: Option<Vec<u32>>,
-    pub(super) tools: Option<Vec<String>>,
+    pub(super) tools: Option<Vec<Spanned<String>>>,
     pub(super) files: Option<Files>,
 }
 
-#[derive(Debug, Clone, Deserialize)]
-#[serde(untagged)]
+#[derive(Debug, Clone)]
 pub(super) enum TextOrNumber {
     Number(u64),
     Text(String),
@@ -230,8 +227,7 @@ pub(super) struct Runs {
     pub(super) tmp: Option<Spanned<TextOrNumber>>,
 }
 
-#[derive(Debug, Clone, Deserialize)]
-#[serde(untagged)]
+#[derive(Debug, Clone)]
 pub(super) enum Amount {
     Number(f64),
     Text(String),

@@ -1,6 +1,5 @@
 //! `tools.yaml` to rules and paths, with every check that a rule can fail.
 
-use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use serde_yaml::Spanned;
@@ -10,16 +9,21 @@ use crate::domain::plan::{Access, Mount};
 use crate::domain::principal::Trust;
 use crate::domain::record::Verdict;
 use crate::domain::script::Script;
-use crate::policy::{Approval, IMAGES, Parsed, Pattern, Person, Rule, named, normal};
+use crate::policy::{Approval, IMAGES, Parsed, Pattern, Person, Rule, idle, named, normal};
 
 use super::errors::{LoadError, Source};
+use super::mistakes::nearest;
 use super::raw::{ApprovalWord, Entry, Exec, Files, PathEntry, RuleMap, TextOrNumber};
 
 const EFFECTS: [&str; 7] = ["delete", "overwrite", "bulk", "network", "secrets", "obeyed", "system"];
+/// Tools that are not about files; `exec` asks before each script.
 const TOOLS: [&str; 8] = ["send_email", "fetch", "search", "calendar", "reminders", "memory", "exec", "send_message"];
 /// Tools that are asked about like effects: all of them, or one.
 const FILE_TOOLS: [&str; 7] =
     ["files", "read_file", "list_files", "search_files", "write_file", "edit_file", "send_file"];
+
+/// The words of `require_approval:` that are no patterns.
+const WORDS: [&[&str]; 3] = [&EFFECTS, &TOOLS, &FILE_TOOLS];
 
 /// Where a value stands.
 pub(super) fn place<T>(value: &Spanned<T>) -> Option<(u64, u64)> {
@@ -28,7 +32,7 @@ pub(super) fn place<T>(value: &Spanned<T>) -> Option<(u64, u64)> {
 }
 
 /// Rules of `exec:`.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Rules {
     pub(super) allow: Option<Vec<Rule>>,
     pub(super) others: Vec<(Verdict, Rule)>,
@@ -50,26 +54,48 @@ pub(super) fn rules(
         entries.iter().filter_map(|entry| rule(entry, people, source, errors)).collect()
     };
     let allow = exec.allow.as_ref().map(|entries| read(entries));
-    let deny = read(&exec.deny);
-    let ask = read(&exec.ask);
-    never_mattering(allow.as_deref().unwrap_or_default(), &deny, source, errors);
-    never_mattering(&ask, &deny, source, errors);
-    let mut rules =
-        Rules { allow: allow.map(|rules| rules.into_iter().map(|(rule, _)| rule).collect()), ..Rules::default() };
-    rules.others.extend(deny.into_iter().map(|(rule, _)| (Verdict::Deny, rule)));
-    rules.others.extend(ask.into_iter().map(|(rule, _)| (Verdict::Ask, rule)));
+    let deny = read(&exec.deny).into_iter().map(|one| (Verdict::Deny, one));
+    let ask = read(&exec.ask).into_iter().map(|one| (Verdict::Ask, one));
+    let mut others: Vec<(Verdict, Placed)> = deny.chain(ask).collect();
+    let mut effects = Vec::new();
     for entry in exec.require_approval.iter().chain(top) {
         let text = entry.value.as_str();
-        if EFFECTS.contains(&text) || FILE_TOOLS.contains(&text) {
-            rules.effects.push(text.to_owned());
-        } else if !TOOLS.contains(&text) {
+        if WORDS.iter().any(|words| words.contains(&text)) {
+            effects.push(text.to_owned());
+        } else if let Some(error) = misspelt(entry, source) {
+            errors.push(error);
+        } else {
             let rule = Entry::Text(text.to_owned());
             let spanned = Spanned { value: rule, referenced: entry.referenced, defined: entry.defined };
-            let made = self::rule(&spanned, people, source, errors);
-            rules.others.extend(made.map(|(rule, _)| (Verdict::Ask, rule)));
+            others.extend(self::rule(&spanned, people, source, errors).map(|one| (Verdict::Ask, one)));
         }
     }
-    rules
+    let places: Vec<_> =
+        allow.iter().flatten().map(|(_, at)| *at).chain(others.iter().map(|(_, (_, at))| *at)).collect();
+    let allow: Option<Vec<Rule>> = allow.map(|rules| rules.into_iter().map(|(rule, _)| rule).collect());
+    let others: Vec<(Verdict, Rule)> = others.into_iter().map(|(verdict, (rule, _))| (verdict, rule)).collect();
+    for (at, why) in idle(allow.as_deref(), &others) {
+        errors.push(source.error(places.get(at).copied().flatten(), why, Some("remove it, or change one of the two")));
+    }
+    Rules { allow, others, effects }
+}
+
+/// An error for a pattern that was surely meant for an effect or a tool.
+fn misspelt(entry: &Spanned<String>, source: &Source) -> Option<LoadError> {
+    let text = entry.value.as_str();
+    let meant = nearest(text, WORDS.into_iter().flatten().copied())?;
+    let hint = format!("did you mean `{meant}`? A program of the name `{text}` belongs below `exec: ask:`");
+    Some(source.error(place(entry), format!("`{text}` is no effect and no tool"), Some(&hint)))
+}
+
+/// An error for each tool that does not exist.
+pub(super) fn unknown_tools(tools: &[Spanned<String>], source: &Source, errors: &mut Vec<LoadError>) {
+    let known = || [TOOLS.as_slice(), FILE_TOOLS.as_slice()].into_iter().flatten().copied();
+    for tool in tools.iter().filter(|tool| !known().any(|name| name == tool.value)) {
+        let all = || format!("there are: {}", known().collect::<Vec<_>>().join(", "));
+        let hint = nearest(&tool.value, known()).map_or_else(all, |meant| format!("did you mean `{meant}`?"));
+        errors.push(source.error(place(tool), format!("there is no tool `{}`", tool.value), Some(&hint)));
+    }
 }
 
 fn rule(entry: &Spanned<Entry>, people: &[Person], source: &Source, errors: &mut Vec<LoadError>) -> Option<Placed> {
@@ -158,26 +184,6 @@ fn examples(pattern: &Pattern, map: &RuleMap, at: Option<(u64, u64)>, source: &S
             Some(_) => format!("`{}` matches `{text}`, which it should miss", map.run),
         };
         errors.push(source.error(at, message, Some("change the pattern or the example")));
-    }
-}
-
-/// A rule that a refusal always beats, or that stands there twice.
-fn never_mattering(rules: &[Placed], deny: &[Placed], source: &Source, errors: &mut Vec<LoadError>) {
-    let mut seen = HashSet::new();
-    for (rule, at) in rules {
-        if !seen.insert(rule.pattern.text()) {
-            errors.push(source.error(
-                *at,
-                format!("`{}` is on the list twice", rule.pattern.text()),
-                Some("remove one"),
-            ));
-        }
-        let Some(own) = (!deny.is_empty()).then(|| parsed(rule.pattern.text())).flatten() else { continue };
-        for (refusal, _) in deny.iter().filter(|(refusal, _)| refusal.pattern.fits(&own)) {
-            let (this, that) = (rule.pattern.text(), &refusal.label);
-            let message = format!("`{this}` can never matter: `{that}` refuses all that it matches");
-            errors.push(source.error(*at, message, Some("remove one of the two")));
-        }
     }
 }
 

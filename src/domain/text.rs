@@ -2,7 +2,7 @@
 
 /// What a character is, when it is one that a reader could miss (Unicode 16, general categories Cc
 /// and Cf, and the fillers); tab and newline are not.
-pub(super) fn invisible(character: char) -> Option<&'static str> {
+pub(crate) fn invisible(character: char) -> Option<&'static str> {
     match character {
         '\t' | '\n' => None,
         '\0' => Some("a NUL"),

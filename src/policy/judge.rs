@@ -79,6 +79,9 @@ impl Policy {
         let area = self.area(principal);
         let mut draft = Draft::new(self, principal);
         draft.rights(&["exec"]);
+        if self.asks_each_time() {
+            draft.add(Verdict::Ask, "require_approval", "`exec` asks first");
+        }
         let facts = parsed.facts();
         for (at, command) in facts.commands.iter().enumerate() {
             draft.span.clone_from(&command.span);

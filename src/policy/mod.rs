@@ -26,6 +26,7 @@ mod index;
 mod inline;
 mod judge;
 mod learned;
+mod lint;
 mod listing;
 mod misread;
 mod options;
@@ -49,6 +50,7 @@ mod written;
 
 pub use image::{IMAGES, smallest_image};
 pub use judge::{Decision, Judged, Network};
+pub use lint::idle;
 pub use listing::{Listing, RuleLine};
 pub use parsed::Parsed;
 pub use paths::normal;

@@ -33,7 +33,7 @@ pub struct Spec {
     pub allow: Option<Vec<Rule>>,
     /// Rules that refuse or ask.
     pub others: Vec<(Verdict, Rule)>,
-    /// Effects that ask, or (`delete`) that the review asks about; and file tools that ask.
+    /// Effects that ask, or (`delete`) that the review asks about; and tools that ask.
     pub effects: Vec<String>,
     /// What happens when it cannot be told what a script runs.
     pub cannot_tell: Verdict,
@@ -216,6 +216,11 @@ impl Policy {
     /// The only tools that a person has; `None` for all of their trust level.
     pub fn tools(&self, person: &PersonId) -> Option<&[String]> {
         self.person(person)?.tools.as_deref()
+    }
+
+    /// Whether every script asks.
+    pub(crate) fn asks_each_time(&self) -> bool {
+        self.spec.effects.iter().any(|effect| effect == "exec")
     }
 
     /// What the allow list says, as written; `None` for the basics.

@@ -1,5 +1,6 @@
 //! Rules that ask, one by one, and the policy without what one of them asks.
 
+use super::lint::permits_all_of;
 use super::listing::RuleLine;
 use super::pattern::Match;
 use super::policy::{Approval, Policy, Rule};
@@ -11,7 +12,8 @@ use crate::domain::record::Verdict;
 pub struct AskingRule {
     /// The rule.
     pub line: RuleLine,
-    /// Its entry of `exec: allow:` without the question; `None` when its line would be removed.
+    /// Its entry of `exec: allow:` without the question; `None` when its line would be removed: since it
+    /// does nothing but ask, or another rule permits the same.
     pub without: Option<String>,
     rule: Rule,
 }
@@ -32,7 +34,12 @@ impl Policy {
     /// Every rule that asks, in the order of the files.
     pub fn asking_rules(&self) -> Vec<AskingRule> {
         let allowed = self.spec.allow.iter().flatten().filter(|rule| rule.approval == Some(Approval::Always));
-        let allowed = allowed.map(|rule| AskingRule::of(Verdict::Allow, rule, Some(entry(rule))));
+        let elsewhere = |rule: &Rule| {
+            let others = self.spec.allow.iter().flatten().filter(|other| *other != rule);
+            others.into_iter().any(|other| permits_all_of(&other.pattern, &rule.pattern))
+        };
+        let without = |rule: &Rule| Some(entry(rule)).filter(|entry| entry.starts_with('{') || !elsewhere(rule));
+        let allowed = allowed.map(|rule| AskingRule::of(Verdict::Allow, rule, without(rule)));
         let others = self.spec.others.iter().filter(|(verdict, _)| *verdict == Verdict::Ask);
         let others = others.map(|(verdict, rule)| AskingRule::of(*verdict, rule, None));
         allowed.chain(others).collect()

@@ -12,7 +12,9 @@ mod patterns;
 mod properties;
 mod scripts;
 mod shell_structure;
+
 mod wrappers;
+mod written_wrong;
 
 use std::path::Path;
 
