@@ -10,6 +10,7 @@ pub mod learned;
 pub mod limits;
 pub mod model;
 pub mod money;
+pub mod obeyed;
 pub mod plan;
 pub mod principal;
 pub mod record;

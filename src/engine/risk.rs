@@ -4,63 +4,11 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use crate::domain::change::{Change, ChangeKind, ChangeSet, NodeKind};
+use crate::domain::obeyed::is_obeyed;
 use crate::domain::plan::Review;
 
 /// More changed paths than this are a bulk change.
 pub const BULK_PATHS: usize = 100;
-
-/// Names of files that other programs of the host run or obey.
-const OBEYED_NAMES: &[&str] = &[
-    ".bashrc",
-    ".bash_profile",
-    ".bash_login",
-    ".bash_logout",
-    ".bash_aliases",
-    ".profile",
-    ".zshrc",
-    ".zshenv",
-    ".zprofile",
-    ".zlogin",
-    ".inputrc",
-    ".envrc",
-    ".npmrc",
-    ".netrc",
-    ".pypirc",
-    ".gitconfig",
-    ".gitmodules",
-    ".vimrc",
-    ".exrc",
-    ".tmux.conf",
-    ".xinitrc",
-    ".xprofile",
-    ".xsessionrc",
-    ".pam_environment",
-    ".mcp.json",
-    "authorized_keys",
-    "crontab",
-    ".gitlab-ci.yml",
-    ".travis.yml",
-    "Jenkinsfile",
-    "config.fish",
-];
-
-/// Directories (by the end of their path) whose files other programs of the host run or obey.
-const OBEYED_DIRECTORIES: &[&str] = &[
-    ".git/hooks",
-    ".ssh",
-    ".config/autostart",
-    ".config/systemd",
-    ".config/fish",
-    ".config/environment.d",
-    ".github/workflows",
-    ".circleci",
-    ".vscode",
-    ".idea",
-    ".claude",
-    ".husky",
-    ".local/share/applications",
-    ".local/bin",
-];
 
 /// Directories that programs fill and empty by themselves.
 const CACHES: &[&str] =
@@ -133,16 +81,6 @@ fn is_made(path: &Path, change: &Change, made: &BTreeSet<PathBuf>) -> bool {
         Some(NodeKind::File { .. } | NodeKind::Symlink { .. }) | None => 0,
     };
     made.contains(path) && (entries == 0 || below() >= entries)
-}
-
-fn is_obeyed(path: &str) -> bool {
-    let path = Path::new(path);
-    let named = path.file_name().and_then(|name| name.to_str()).is_some_and(|name| {
-        OBEYED_NAMES.contains(&name) || Path::new(name).extension().is_some_and(|extension| extension == "desktop")
-    });
-    named
-        || path.ends_with(".git/config")
-        || path.ancestors().any(|directory| OBEYED_DIRECTORIES.iter().any(|end| directory.ends_with(end)))
 }
 
 fn is_cache(path: &str) -> bool {

@@ -1,5 +1,6 @@
 //! The part of the decision that is about files: words and redirections against the paths.
 
+use crate::domain::obeyed::is_obeyed;
 use crate::domain::record::Verdict;
 
 use super::carry::is_shell;
@@ -204,26 +205,5 @@ fn is_secret(path: &str) -> bool {
                 | ".pypirc"
                 | ".htpasswd"
                 | "kubeconfig"
-        )
-}
-
-/// Files that a host obeys.
-pub(super) fn is_obeyed(path: &str) -> bool {
-    let name = super::facts::base_name(path);
-    path.contains(".git/hooks")
-        || path.ends_with(".git/config")
-        || path.contains(".github/workflows")
-        || path.contains("autostart/")
-        || matches!(
-            name,
-            ".envrc"
-                | ".bashrc"
-                | ".bash_profile"
-                | ".profile"
-                | ".zshrc"
-                | ".zshenv"
-                | "authorized_keys"
-                | ".gitconfig"
-                | ".gitlab-ci.yml"
         )
 }

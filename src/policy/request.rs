@@ -4,13 +4,13 @@
 
 use std::path::Path;
 
+use crate::domain::obeyed::is_obeyed;
 use crate::domain::plan::{Access, Review};
 use crate::domain::principal::Principal;
 use crate::domain::record::Verdict;
 use crate::domain::script::BadScript;
 use crate::domain::task::{FileRequest, Task};
 
-use super::files::is_obeyed;
 use super::judge::{Decision, Draft};
 use super::parsed::Parsed;
 use super::policy::Policy;

@@ -7,6 +7,7 @@ mod explained;
 mod files;
 mod hostile;
 mod misread;
+mod obeyed_files;
 mod obeyed_options;
 mod patterns;
 mod properties;

@@ -1,0 +1,130 @@
+//! Files that programs of the host run or obey, by their names: what a policy asks about and what a review
+//! shows.
+
+use std::path::Path;
+
+/// Names of files.
+const NAMES: &[&str] = &[
+    ".bashrc",
+    ".bash_profile",
+    ".bash_login",
+    ".bash_logout",
+    ".bash_aliases",
+    ".profile",
+    ".zshrc",
+    ".zshenv",
+    ".zprofile",
+    ".zlogin",
+    ".zlogout",
+    ".kshrc",
+    ".cshrc",
+    ".inputrc",
+    ".envrc",
+    ".npmrc",
+    ".netrc",
+    ".pypirc",
+    ".gitconfig",
+    ".gitmodules",
+    ".vimrc",
+    ".exrc",
+    ".tmux.conf",
+    ".xinitrc",
+    ".xprofile",
+    ".xsessionrc",
+    ".pam_environment",
+    ".mcp.json",
+    "authorized_keys",
+    "crontab",
+    ".gitlab-ci.yml",
+    ".travis.yml",
+    "Jenkinsfile",
+    "config.fish",
+];
+
+/// Endings of the names of files.
+const EXTENSIONS: &[&str] = &["desktop"];
+
+/// Directories, by the end of their path.
+const DIRECTORIES: &[&str] = &[
+    ".ssh",
+    "autostart",
+    ".config/systemd",
+    ".local/share/systemd",
+    "systemd/user",
+    "systemd/system",
+    ".config/fish",
+    ".config/environment.d",
+    ".github/workflows",
+    ".circleci",
+    ".vscode",
+    ".idea",
+    ".claude",
+    ".husky",
+    ".local/share/applications",
+    ".local/bin",
+];
+
+/// Whether programs of the host run or obey the file at `path`, or one that may lie in that directory.
+pub fn is_obeyed(path: &str) -> bool {
+    let path = Path::new(path);
+    let is_one_of =
+        |names: &[&str], name: Option<&std::ffi::OsStr>| name.is_some_and(|name| names.iter().any(|one| *one == name));
+    is_one_of(NAMES, path.file_name())
+        || is_one_of(EXTENSIONS, path.extension())
+        || is_obeyed_by_git(path)
+        || path.ancestors().any(|directory| DIRECTORIES.iter().any(|end| directory.ends_with(end)))
+}
+
+/// Hooks and settings of a repository, also of a bare one and of those inside another one.
+fn is_obeyed_by_git(path: &Path) -> bool {
+    let mut parts = path.components().map(|part| part.as_os_str().to_string_lossy());
+    if !parts.any(|part| part.ends_with(".git")) {
+        return false;
+    }
+    let inside: Vec<_> = parts.collect();
+    let modules = inside.first().is_some_and(|first| first == "modules" || first == "worktrees");
+    let own = inside.iter().rposition(|part| part == "hooks" || part == "config" || part == "config.worktree");
+    own == Some(0) || modules && own.is_some()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_host_runs_or_obeys_is_known_by_its_path() {
+        for path in [
+            ".bashrc",
+            "~/.bash_login",
+            "sub/.envrc",
+            "/home/a/.ssh/config",
+            "~/.ssh/authorized_keys",
+            ".git/hooks/post-checkout",
+            ".git/hooks/",
+            "a/.git/config",
+            "a.git/hooks/update",
+            ".git/modules/lib/hooks/pre-commit",
+            ".git/modules/lib/config",
+            "/d/.vscode/tasks.json",
+            "~/.config/systemd/user/x.service",
+            "/etc/systemd/system/x.timer",
+            "~/.config/autostart/x",
+            "Menu/x.desktop",
+            ".github/workflows/ci.yml",
+        ] {
+            assert!(is_obeyed(path), "{path}");
+        }
+        for path in [
+            "a",
+            "bashrc",
+            "ssh/config",
+            ".git/HEAD",
+            ".git/refs/heads/hooks",
+            "hooks/x",
+            ".github/README.md",
+            "desktop",
+        ] {
+            assert!(!is_obeyed(path), "{path}");
+        }
+    }
+}
