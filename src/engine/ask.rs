@@ -9,7 +9,7 @@ use super::{ASK_MS, Ask, Effect, Engine, Live, Pending, Permit, QUEUE_MAX, Step,
 use crate::domain::ids::{Digest, RunId};
 use crate::domain::plan::{Cover, Input, Plan};
 use crate::domain::record::{
-    ApprovalRecord, ApprovalState, Outcome, Record, RunRecord, RunState, Subject, Verdict, VerdictRecord,
+    ApprovalRecord, ApprovalState, Outcome, Reason, Record, RunRecord, RunState, Subject, Verdict, VerdictRecord,
 };
 use crate::domain::run::{Ending, RunEnd, Usage};
 use crate::domain::time::Timestamp;
@@ -295,20 +295,33 @@ pub(super) fn never_started(why: String, at: Timestamp) -> RunEnd {
     }
 }
 
+/// Reasons in a line; the rest are counted.
+const REASONS_SHOWN: usize = 3;
+
 /// A decision in one line.
 pub(super) fn explain(decision: &Decision) -> String {
-    let reasons: Vec<&str> = decision.reasons.iter().map(|reason| reason.text.as_str()).collect();
-    let reasons = reasons.join("; ");
+    let shown: Vec<&str> = decision.reasons.iter().take(REASONS_SHOWN).map(|reason| reason.text.as_str()).collect();
+    let more = decision.reasons.len().saturating_sub(REASONS_SHOWN);
+    let reasons = shown.join("; ") + &if more > 0 { format!("; and {more} more") } else { String::new() };
     match &decision.suggestion {
         Some(suggestion) => format!("{reasons} ({suggestion})"),
         None => reasons,
     }
 }
 
+/// Most reasons in a record; how many more there are is the last one.
+const REASONS_KEPT: usize = 20;
+
 fn verdict_record(decision: &Decision, policy: Digest) -> VerdictRecord {
+    let mut reasons = decision.reasons.clone();
+    let more = reasons.len().saturating_sub(REASONS_KEPT);
+    reasons.truncate(REASONS_KEPT);
+    if more > 0 {
+        reasons.push(Reason { rule: "more".to_owned(), text: format!("and {more} more") });
+    }
     VerdictRecord {
         verdict: decision.verdict,
-        reasons: decision.reasons.clone(),
+        reasons,
         programs: decision.programs.clone(),
         suggestion: decision.suggestion.clone(),
         policy,

@@ -11,6 +11,9 @@ use super::policy::{Approval, Rule};
 use super::word::Word;
 use super::{environment, outgoing, tables};
 
+/// The rule of a program that nothing permits.
+const UNLISTED: &str = "not on the list";
+
 impl<'a> Draft<'a> {
     pub(super) fn command(&mut self, at: usize, command: &Command, facts: &Facts) {
         let Some(program) = command.program() else { return };
@@ -135,15 +138,20 @@ impl<'a> Draft<'a> {
     }
 
     fn not_on_the_list(&mut self, command: &Command, program: &str) {
+        if self.has(UNLISTED, &format!("`{program}` is ")) {
+            return;
+        }
         let Some(rules) = &self.policy.spec.allow else { return self.not_basic(command, program) };
         let names: Vec<String> = rules.iter().take(20).map(|rule| format!("`{}`", rule.pattern.text())).collect();
         let more = if rules.len() > 20 { ", …" } else { "" };
         let person = &self.principal.name;
-        self.add(
-            Verdict::Deny,
-            "not on the list",
-            format!("`{program}` is not on the list for {person}; allowed: {}{more}", names.join(", ")),
-        );
+        // The list stands in the first of such reasons.
+        let text = if self.has(UNLISTED, "") {
+            format!("`{program}` is not on it either")
+        } else {
+            format!("`{program}` is not on the list for {person}; allowed: {}{more}", names.join(", "))
+        };
+        self.add(Verdict::Deny, UNLISTED, text);
         self.suggest(program);
         self.suggestion.get_or_insert_with(|| {
             format!("use what is allowed, or the owner adds `- {program}` below `allow:` in tools.yaml")
@@ -153,15 +161,24 @@ impl<'a> Draft<'a> {
     fn not_basic(&mut self, command: &Command, program: &str) {
         let path = command.installed_name().is_none();
         let what = if path { "is a file, not an installed program" } else { "is not among the basic tools" };
+        if self.has(UNLISTED, "") {
+            return self.add(Verdict::Deny, UNLISTED, format!("`{program}` is none of them either"));
+        }
         self.add(
             Verdict::Deny,
-            "not on the list",
+            UNLISTED,
             format!(
                 "`{program}` {what}, which are the list as long as tools.yaml has no `exec: allow:` (coreutils, text tools, git, \
                  python3, node, npm, jq, rg …)"
             ),
         );
         self.suggest(program);
+        self.suggestion.get_or_insert_with(|| {
+            format!(
+                "use the basic tools, or the owner writes a list of all that may run, with `- {program}`, below \
+                 `exec: allow:` in tools.yaml"
+            )
+        });
     }
 
     fn builtin(&mut self, program: &str, command: &Command) {

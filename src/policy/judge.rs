@@ -144,6 +144,11 @@ impl<'a> Draft<'a> {
         self.found_one(verdict, rule, text.into(), &[]);
     }
 
+    /// Whether a reason of this rule was found already that starts so.
+    pub(super) fn has(&self, rule: &str, start: &str) -> bool {
+        self.found.iter().any(|(_, reason, _)| reason.rule == rule && reason.text.starts_with(start))
+    }
+
     fn found_one(&mut self, verdict: Verdict, rule: &str, text: String, approvers: &[PersonId]) {
         if verdict == Verdict::Ask {
             match &mut self.approvers {

@@ -11,6 +11,7 @@ mod obeyed_files;
 mod obeyed_options;
 mod patterns;
 mod properties;
+mod recorded;
 mod scripts;
 mod shell_structure;
 
