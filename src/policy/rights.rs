@@ -1,5 +1,6 @@
 //! What a person may do, in plain words. Says what the policy would do; decides nothing.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::path::Path;
 
@@ -42,6 +43,21 @@ impl fmt::Display for Rights {
             lines.iter().try_for_each(|line| write!(f, "\n- {line}"))?;
         }
         Ok(())
+    }
+}
+
+impl Rights {
+    /// The hosts that rules grant, and what else reaches the network.
+    fn reach(&mut self, policy: &Policy) {
+        let asks = |effect: &String| matches!(effect.as_str(), "network" | "exec");
+        let granted = policy.spec.allow.iter().flatten().filter(|rule| rule.approval != Some(Approval::Always));
+        let hosts: BTreeSet<&String> = granted.filter_map(|rule| rule.network.as_ref()).flatten().collect();
+        let free = !hosts.is_empty() && !policy.spec.effects.iter().any(asks);
+        if free {
+            let hosts = named(hosts.into_iter().cloned());
+            self.may.push(format!("reach, with the programs that a rule gives them: {hosts}"));
+        }
+        self.asks.push(format!("before anything {}that reaches the network", if free { "else " } else { "" }));
     }
 }
 
@@ -94,11 +110,14 @@ impl Policy {
         }
         let of = |verdict| self.spec.others.iter().filter(move |(one, _)| *one == verdict).map(|(_, rule)| rule);
         let always = self.spec.allow.iter().flatten().filter(|rule| rule.approval == Some(Approval::Always));
+        if self.asks_each_time() {
+            rights.asks.push("before every script".to_owned());
+        }
         let asked: Vec<String> = always.chain(of(Verdict::Ask)).map(text).collect();
         if !asked.is_empty() {
             rights.asks.push(format!("before: {}", named(asked.into_iter())));
         }
-        rights.asks.push("before anything that reaches the network".to_owned());
+        rights.reach(self);
         match self.spec.cannot_tell {
             Verdict::Deny => rights.never.push("run what cannot be told from its text".to_owned()),
             Verdict::Allow | Verdict::Ask => {
