@@ -10,6 +10,7 @@ mod misread;
 mod obeyed_files;
 mod obeyed_options;
 mod patterns;
+mod presets;
 mod properties;
 mod recorded;
 mod scripts;
