@@ -114,6 +114,42 @@ fn a_file_that_has_no_cases_is_refused_with_its_line() {
 }
 
 #[test]
+#[expect(clippy::disallowed_methods, reason = "the test starts the program that it is about")]
+fn the_command_says_by_its_exit_code_whether_all_cases_are_as_expected() {
+    let dir = directory();
+    let cases = dir.path().join("cases.yaml");
+    let run = |file: &Path, config: &Path, more: &[&str]| {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_castoff"));
+        command
+            .env("CASTOFF_HOME", dir.path())
+            .args(["policy", "--config"])
+            .arg(config)
+            .arg("test")
+            .arg(file)
+            .args(more);
+        let done = command.output().unwrap();
+        (done.status.code().unwrap(), String::from_utf8(done.stdout).unwrap(), String::from_utf8(done.stderr).unwrap())
+    };
+    std::fs::write(&cases, "- { script: git status, expect: allow }\n").unwrap();
+    let (code, out, error) = run(&cases, dir.path(), &[]);
+    assert_eq!((code, out.as_str()), (0, "1 cases, all as expected\n"), "{error}");
+    std::fs::write(&cases, "- { script: git status, expect: allow }\n- { script: sudo ls, expect: ask }\n").unwrap();
+    let (code, out, _) = run(&cases, dir.path(), &[]);
+    assert!(code == 1 && out.contains("sudo ls"), "{code} {out}");
+    let (code, out, _) = run(&cases, dir.path(), &["--json"]);
+    let answer: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!((code, &answer["cases"], &answer["differences"][0]["line"]), (1, &2.into(), &2.into()));
+    std::fs::write(&cases, "- { script: git status }\n").unwrap();
+    let (code, _, error) = run(&cases, dir.path(), &[]);
+    assert!(code == 65 && error.contains("cases.yaml:1: "), "{code} {error}");
+    assert_eq!(run(Path::new("/none"), dir.path(), &[]).0, 66);
+    std::fs::write(dir.path().join("tools.yaml"), "exec:\n  alow: [git]\n").unwrap();
+    std::fs::write(&cases, "- { script: git status, expect: allow }\n").unwrap();
+    let (code, out, error) = run(&cases, dir.path(), &[]);
+    assert!(code == 78 && format!("{out}{error}").contains("did you mean `allow`?"), "{code} {out} {error}");
+}
+
+#[test]
 fn every_rule_is_listed_with_its_line() {
     let listing = policy().listing();
     let rules: Vec<String> =

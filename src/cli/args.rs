@@ -287,7 +287,7 @@ pub(super) enum PolicyCommand {
     /// Judge a file of cases and say which are judged otherwise than expected
     ///
     /// The file has JSON lines, or a YAML list, of {script, user, expect}, with `network` and `review` if you
-    /// like. Exit codes: 0 all as expected; 1 some are not; 65 no such file of cases; 78 a bad policy.
+    /// like. Exit codes: 0 all as expected; 1 some are not; 65 no cases; 66 no such file; 78 a bad policy.
     Test {
         /// The file
         file: PathBuf,
