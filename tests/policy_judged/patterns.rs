@@ -96,6 +96,17 @@ fn a_word_that_is_not_known_may_be_the_one_of_a_rule() {
 }
 
 #[test]
+fn a_tool_under_require_approval_asks_or_is_shown() {
+    let asks = policy("exec: { allow: [git], require_approval: [exec] }\nrequire_approval: [send_email, delete]\n");
+    each(&asks, Ask, &["git log", "cd a"]);
+    each(&asks, Deny, &["npm test"]);
+    assert_eq!(asks.listing().effects, ["exec", "send_email", "delete"]);
+    let rights = asks.rights(&asks.principal("owner").unwrap());
+    assert!(rights.asks.contains(&"before every script".to_owned()), "{rights:?}");
+    each(&policy("exec: { allow: [git] }\nrequire_approval: [send_email]\n"), Allow, &["git log"]);
+}
+
+#[test]
 fn flags_with_values_and_a_double_dash_mean_what_they_say() {
     let policy = policy("exec:\n  allow: [make --file=a all, git log, git checkout --]\n  ask: [git log -- secret]\n");
     each(&policy, Allow, &["make --file=a all", "git checkout -- f"]);

@@ -73,7 +73,9 @@ fn a_refusal_of_many_programs_stays_short() {
 #[test]
 fn a_program_that_is_named_twice_is_refused_once() {
     for tools in ["exec: { allow: [git] }", ""] {
-        let RunState::Refused { why } = record(&Arc::new(policy(tools)), "nmap a; nmap b; $(nmap c)").state else { panic!() };
+        let RunState::Refused { why } = record(&Arc::new(policy(tools)), "nmap a; nmap b; $(nmap c)").state else {
+            panic!()
+        };
         assert_eq!(why.matches("`nmap` is ").count(), 1, "{why}");
     }
 }
