@@ -35,6 +35,7 @@ const OWNED: &[(&str, &[&str])] = &[
     ("redb::", &["store"]),
     ("bollard::", &["runner"]),
     ("brush_parser::", &["policy"]),
+    ("strsim::", &["config"]),
     ("axum::", &["control"]),
     ("chacha20poly1305::", &["secrets"]),
     ("teloxide::", &["chat"]),

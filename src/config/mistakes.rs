@@ -1,5 +1,7 @@
 //! What is wrong with a file of YAML, in the words of its writer.
 
+use std::path::Path;
+
 use serde_yaml::Error;
 
 use super::errors::{LoadError, Source};
@@ -17,29 +19,27 @@ pub(super) fn nearest<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> O
     known.map(|other| (distance(&other), other)).filter(|(far, _)| *far <= most).min().map(|(_, other)| other)
 }
 
-/// The text of a file's bytes: UTF-8, without characters that a reader could miss. A byte order mark at its
-/// start and the carriage returns of another system's lines are taken for what they are.
-pub(super) fn text(bytes: Vec<u8>, file: &std::path::Path) -> Result<Source, (Source, LoadError)> {
+/// The text of a file's bytes: UTF-8, without characters that a reader could miss; with a mistake it is empty.
+/// A byte order mark at its start and the carriage returns of another system's lines are taken for what they are.
+pub(super) fn text(bytes: Vec<u8>, file: &Path) -> (Source, Option<LoadError>) {
     let source = |text: String| Source { file: file.to_owned(), text };
     let text = match String::from_utf8(bytes) {
         Ok(text) => text.replace("\r\n", "\n"),
         Err(error) => {
             let good = error.utf8_error().valid_up_to();
             let before = String::from_utf8_lossy(error.as_bytes().get(..good).unwrap_or_default()).into_owned();
-            let source = source(String::from_utf8_lossy(error.as_bytes()).into_owned());
-            let error = source.error(Some(end_of(&before)), "this is not UTF-8", Some("save the file as UTF-8"));
-            return Err((source, shown(error)));
+            let lossy = source(String::from_utf8_lossy(error.as_bytes()).into_owned());
+            let error = lossy.error(Some(end_of(&before)), "this is not UTF-8", Some("save the file as UTF-8"));
+            return (source(String::new()), Some(shown(error)));
         }
     };
     let text = text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text);
     let found = text.char_indices().find_map(|(at, c)| invisible(c).map(|what| (at, c, what)));
-    let Some((at, character, what)) = found else { return Ok(source(text)) };
+    let Some((at, character, what)) = found else { return (source(text), None) };
     let place = end_of(text.get(..at).unwrap_or_default());
-    let mut source = source(text);
     let message = format!("here is {what} (U+{:04X}), which nobody can see", u32::from(character));
-    let error = source.error(Some(place), message, Some("remove it"));
-    source.text.clear();
-    Err((source, shown(error)))
+    let error = source(text).error(Some(place), message, Some("remove it"));
+    (source(String::new()), Some(shown(error)))
 }
 
 /// The same with nothing in its snippet that a terminal would act on.

@@ -183,16 +183,10 @@ fn read<T: DeserializeOwned + Default>(files: Files<'_>, name: &str, errors: &mu
             (file, bytes)
         }
     };
-    match mistakes::text(bytes, &file) {
-        Ok(source) => {
-            let value = parse(&source, errors);
-            (source, value)
-        }
-        Err((source, error)) => {
-            errors.push(error);
-            (source, T::default())
-        }
-    }
+    let (source, mistake) = mistakes::text(bytes, &file);
+    errors.extend(mistake);
+    let value = parse(&source, errors);
+    (source, value)
 }
 
 /// What stands in a file; nothing when it is not there.
