@@ -28,9 +28,9 @@ fn record(policy: &Arc<Policy>, script: &str) -> RunRecord {
     };
     let mut engine = Engine::new(Arc::clone(policy), Vec::new());
     let step = engine.step(Event::Asked(Box::new(ask)), Timestamp::from_ms(1_800_000_000_000));
-    let of_run = step.records.into_iter().find_map(|record| match record {
-        Record::Run(record) => Some(*record),
-        _ => None,
+    let of_run = step.records.into_iter().find_map(|record| {
+        let Record::Run(record) = record else { return None };
+        Some(*record)
     });
     of_run.expect("a run that is asked for is on record")
 }
