@@ -1,6 +1,10 @@
 //! What the parser is given: brush-parser 0.4.0 takes long over some shapes and much stack over others.
 //! What passes here is to take it less than a tenth of a second: `tests/policy_judged/hostile.rs` and `fuzz` try both.
 
+use brush_parser::Token;
+
+use crate::domain::script::Script;
+
 /// Most commands, counted by what may end one.
 const ENDS_MAX: usize = 4096;
 /// Most words.
@@ -20,8 +24,22 @@ const SMALL_BYTES: usize = 4096;
 /// Most openers of such a script.
 const SMALL_OPENERS: usize = 12;
 
-/// Why a script is not given to the parser, for people.
-pub(super) fn tangled(text: &str) -> Option<&'static str> {
+/// Why a text is not given to the parser, for people.
+pub(super) fn tangled(text: &str) -> Option<String> {
+    let why = |text: &str| {
+        let guarded = Script::new(text.to_owned()).map_err(|error| error.to_string());
+        guarded.err().or_else(|| tangled_here(text).map(str::to_owned))
+    };
+    // The shell joins lines first: the `\` before the end of one may stand inside of any word.
+    why(text).or_else(|| joined(text).and_then(|text| why(&text)))
+}
+
+/// `text` with its lines joined, if that is another text and any is left.
+fn joined(text: &str) -> Option<String> {
+    text.contains("\\\n").then(|| text.replace("\\\n", "")).filter(|text| !text.trim().is_empty())
+}
+
+fn tangled_here(text: &str) -> Option<&'static str> {
     let ends = text.bytes().filter(|byte| matches!(byte, b';' | b'&' | b'|' | b'\n')).count();
     if ends > ENDS_MAX || text.split_ascii_whitespace().count() > WORDS_MAX {
         return Some("what so long a script does: it has more commands than are looked at");
@@ -45,20 +63,34 @@ pub(super) fn tangled(text: &str) -> Option<&'static str> {
     if open_subscripts(text) > PARAMETER_SUBSCRIPTS_MAX {
         return Some("what subscripts inside one another do");
     }
-    let (mut cases, mut loops) = (0_usize, 0_usize);
-    for word in text.split(|c: char| c.is_ascii_whitespace() || matches!(c, ';' | '&' | '|' | '(' | ')' | '`')) {
-        match word {
+    None
+}
+
+/// Whether blocks that the parser tries in several ways are too deep inside one another. What only looks like the end
+/// of one, as in `: esac`, ends none.
+pub(super) fn is_too_deep(tokens: &[Token]) -> bool {
+    let (mut cases, mut loops, mut array) = (0_usize, 0_usize, false);
+    let mut before = "";
+    for (at, token) in tokens.iter().enumerate() {
+        let text = token.to_str();
+        let next = tokens.get(at + 1).map_or("", Token::to_str);
+        let ends = matches!(before, "" | ";" | "\n" | "&" | ";;" | ";&" | ";;&" | ")" | "esac" | "done" | "fi" | "}");
+        let ends = ends && !array && !matches!(next, ")" | "|");
+        match text {
+            "(" if before.ends_with('=') => array = true,
+            ")" => array = false,
             "case" => cases += 1,
-            "esac" => cases = cases.saturating_sub(1),
+            "esac" if ends => cases = cases.saturating_sub(1),
             "while" | "until" | "for" | "select" | "time" | "coproc" | "elif" => loops += 1,
-            "done" | "fi" => loops = loops.saturating_sub(1),
+            "done" | "fi" if ends => loops = loops.saturating_sub(1),
             _ => {}
         }
         if cases > CASES_MAX || loops > LOOPS_MAX {
-            return Some("what so many blocks inside one another do");
+            return true;
         }
+        before = text;
     }
-    None
+    false
 }
 
 /// The most subscripts of parameters that are open at once, as in `${a[${b[1]}]}`.
@@ -73,8 +105,12 @@ fn open_subscripts(text: &str) -> usize {
     most
 }
 
-/// Whether a script is parsed in less stack than any thread of ours has.
+/// Whether a text is parsed in less stack than any thread of ours has.
 pub(super) fn is_small(text: &str) -> bool {
+    is_small_here(text) && joined(text).is_none_or(|text| is_small_here(&text))
+}
+
+fn is_small_here(text: &str) -> bool {
     let openers = text.bytes().filter(|byte| matches!(byte, b'(' | b'{' | b'[' | b'`' | b'!')).count();
     let words = || text.split(|c: char| !c.is_ascii_alphanumeric());
     let blocks = words().filter(|word| {

@@ -14,6 +14,8 @@ pub(crate) enum Carried {
     Command(Vec<Word>),
     /// Shell text.
     Source(String),
+    /// Shell text that a shell reads as its input, of which what it runs may read in turn.
+    Fed(String),
     /// What stands in a file, for a shell called by this name.
     File(Word, String),
     /// Sets a variable of what it runs.
@@ -75,7 +77,14 @@ pub(crate) fn carried(command: &Command) -> Vec<Carried> {
         "flock" => flock(arguments),
         "script" => script(arguments),
         "parallel" => parallel(arguments),
-        "command" if command.has_option('v', "") || command.has_option('V', "") => vec![Carried::Nothing],
+        "command" if is_asked_about(arguments) => vec![Carried::Nothing],
+        "jobs"
+            if arguments
+                .iter()
+                .any(|word| word.text().is_none_or(|text| text.starts_with('-') && text.contains('x'))) =>
+        {
+            vec![unknown("what `jobs -x` runs")]
+        }
         "git" | "tar" | "sort" | "sed" | "rg" | "awk" | "gawk" | "mawk" | "nawk" | "split" | "sqlite3" | "zip" => {
             options::executing(name, command)
         }
@@ -142,6 +151,12 @@ fn is_activation(word: &Word) -> bool {
     word.text().is_some_and(|path| path.ends_with("/bin/activate") && !path.split('/').any(|part| part == ".."))
 }
 
+/// Whether `command` only says what a name is: the options before it have a `v`, not those of what would run.
+fn is_asked_about(arguments: &[Word]) -> bool {
+    let options = arguments.iter().map_while(Word::text).take_while(|text| text.starts_with('-') && *text != "--");
+    options.into_iter().any(|option| option.contains(['v', 'V']))
+}
+
 fn unknown(what: &str) -> Carried {
     Carried::Unknown(what.to_owned())
 }
@@ -186,8 +201,10 @@ fn shell(name: &str, command: &Command) -> Vec<Carried> {
         }
     }
     match command.input.as_deref() {
-        Some(text) if command.exact => text_for(name, text),
-        Some(text) if !text.contains(['$', '`']) => text_for(name, text.trim_matches(['\'', '"'])),
+        Some(text) if command.exact => {
+            let fed = |item| if let Carried::Source(text) = item { Carried::Fed(text) } else { item };
+            text_for(name, text).into_iter().map(fed).collect()
+        }
         Some(_) | None => vec![unknown(&format!("what the input makes `{name}` run"))],
     }
 }

@@ -4,6 +4,7 @@
 use crate::domain::plan::Review;
 use crate::domain::record::Verdict;
 
+use super::evaluated::is_subscripted;
 use super::facts::{Command, Facts, Span, Unknown};
 use super::judge::{Draft, Network};
 use super::pattern::{Manner, Match};
@@ -275,14 +276,4 @@ impl<'a> Draft<'a> {
 /// What cannot be told where a rule matches perhaps.
 fn perhaps(rule: &Rule) -> String {
     format!("whether this is `{}`, since words are not known", rule.pattern.text())
-}
-
-/// Whether a text runs something when it is evaluated as arithmetic: `a[$(id)]`.
-fn is_subscripted(text: &str) -> bool {
-    let of_name =
-        |at: usize| text.get(..at).is_some_and(|name| name.ends_with(|c: char| c.is_ascii_alphanumeric() || c == '_'));
-    text.match_indices('[').any(|(at, _)| {
-        let inside = text.get(at..).and_then(|rest| rest.split(']').next()).unwrap_or_default();
-        (inside.contains("$(") || inside.contains('`')) && (of_name(at) || matches!(inside.get(1..2), Some("$" | "`")))
-    })
 }

@@ -1,9 +1,9 @@
 //! Loops, conditions, groups and tests. A part of `walk`.
 
-use brush_parser::ast::{CompoundCommand, ExtendedTestExpr};
+use brush_parser::ast::{BinaryPredicate, CompoundCommand, ExtendedTestExpr, ForClauseCommand, UnaryPredicate};
 
-use super::misread;
 use super::walk::{Walk, excerpt, span_of};
+use super::{evaluated, misread};
 
 impl Walk {
     pub(super) fn test(&mut self, test: &ExtendedTestExpr) {
@@ -13,8 +13,23 @@ impl Walk {
                 self.test(right);
             }
             ExtendedTestExpr::Not(inner) | ExtendedTestExpr::Parenthesized(inner) => self.test(inner),
-            ExtendedTestExpr::UnaryTest(_, word) => self.tested(&word.value),
-            ExtendedTestExpr::BinaryTest(_, left, right) => {
+            ExtendedTestExpr::UnaryTest(test, word) => {
+                self.facts.evaluates |= matches!(
+                    test,
+                    UnaryPredicate::ShellVariableIsSetAndAssigned | UnaryPredicate::ShellVariableIsSetAndNameRef
+                );
+                self.tested(&word.value);
+            }
+            ExtendedTestExpr::BinaryTest(test, left, right) => {
+                self.facts.evaluates |= matches!(
+                    test,
+                    BinaryPredicate::ArithmeticEqualTo
+                        | BinaryPredicate::ArithmeticNotEqualTo
+                        | BinaryPredicate::ArithmeticLessThan
+                        | BinaryPredicate::ArithmeticLessThanOrEqualTo
+                        | BinaryPredicate::ArithmeticGreaterThan
+                        | BinaryPredicate::ArithmeticGreaterThanOrEqualTo
+                );
                 self.tested(&left.value);
                 self.tested(&right.value);
             }
@@ -23,7 +38,8 @@ impl Walk {
 
     /// A word of `[[ … ]]`, which may be evaluated as arithmetic, subscripts with commands included.
     fn tested(&mut self, raw: &str) {
-        self.facts.evaluates = true;
+        // `=~` puts the text into a variable.
+        self.hold(raw);
         if raw.contains('[') && (raw.contains("$(") || raw.contains('`')) {
             self.unknown(format!("what `{}` runs as a subscript", excerpt(raw)));
         }
@@ -37,6 +53,20 @@ impl Walk {
         self.compound_here(compound);
         self.written.repeats -= usize::from(repeats);
         self.written.branches -= usize::from(!repeats);
+    }
+
+    fn each(&mut self, clause: &ForClauseCommand) {
+        for word in clause.values.iter().flatten() {
+            self.stand(span_of(word));
+            self.word(&word.value);
+            self.hold(&word.value);
+            if word.value.contains("$(") || word.value.contains('`') {
+                self.unread("how often a loop over the output of a command runs");
+            }
+        }
+        self.facts.evaluates |= evaluated::is_number(&clause.variable_name);
+        self.assign(&clause.variable_name, None, String::new(), false);
+        self.list(&clause.body.list);
     }
 
     fn compound_here(&mut self, compound: &CompoundCommand) {
@@ -72,17 +102,7 @@ impl Walk {
                 }
                 self.list(&subshell.list);
             }
-            CompoundCommand::ForClause(clause) => {
-                for word in clause.values.iter().flatten() {
-                    self.stand(span_of(word));
-                    self.word(&word.value);
-                    if word.value.contains("$(") || word.value.contains('`') {
-                        self.unread("how often a loop over the output of a command runs");
-                    }
-                }
-                self.assign(&clause.variable_name, None, String::new(), false);
-                self.list(&clause.body.list);
-            }
+            CompoundCommand::ForClause(clause) => self.each(clause),
             CompoundCommand::CaseClause(clause) => {
                 self.word(&clause.value.value);
                 for case in &clause.cases {

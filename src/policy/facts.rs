@@ -18,8 +18,12 @@ pub(crate) struct Facts {
     pub(crate) feeds: Vec<Feed>,
     /// Functions that the script defines; their bodies are among the commands.
     pub(crate) functions: Vec<String>,
-    /// Whether it evaluates arithmetic, and so the texts that its variables hold.
+    /// Whether it evaluates arithmetic or names, and so the texts that its variables hold.
     pub(crate) evaluates: bool,
+    /// Whether the output of a command may become such a text.
+    pub(crate) substitutes: bool,
+    /// Words and here-texts of no command that variables may come to hold.
+    pub(crate) held: Vec<Word>,
     /// What cannot be told from the text.
     pub(crate) unknowns: Vec<Unknown>,
     /// What is plain enough to run in a container, but not what a strict policy takes for known.

@@ -11,6 +11,9 @@ use super::walk::{Walk, excerpt, span_of};
 
 /// What in `source`, which the parser has cut into `tokens`, bash reads otherwise, for people; `None` for nothing.
 pub(super) fn misread(source: &str, tokens: &[Token]) -> Option<String> {
+    if let Some(what) = tokens.windows(4).find_map(odd_document) {
+        return Some(what);
+    }
     if !source.contains(['$', '(', '[']) {
         return None;
     }
@@ -64,6 +67,29 @@ pub(super) fn misread(source: &str, tokens: &[Token]) -> Option<String> {
         before = text;
     }
     None
+}
+
+/// A here-document whose end bash may see in another line: it looks for the end without all quotes, which the parser
+/// takes off otherwise, and where nothing is quoted it joins lines before.
+fn odd_document(tokens: &[Token]) -> Option<String> {
+    let [Token::Operator(operator, _), end @ Token::Word(..), text @ Token::Word(..), Token::Word(..)] = tokens else {
+        return None;
+    };
+    if !matches!(operator.as_str(), "<<" | "<<-") {
+        return None;
+    }
+    let (end, text) = (end.to_str(), text.to_str());
+    let pair = |quote| end.strip_prefix(quote).and_then(|rest: &str| rest.strip_suffix(quote));
+    let quoted = pair('\'').or_else(|| pair('"')).or_else(|| end.strip_prefix('\\'));
+    let name = quoted.unwrap_or(end);
+    let is_plain = |c: char| c.is_alphanumeric() || "_-.+!%:@#=,/".contains(c) || c == ' ' && quoted.is_some();
+    if name.is_empty() || !name.chars().all(is_plain) {
+        return Some(format!("where the here-document ends that `{}` should end", excerpt(end)));
+    }
+    let joined = joined(text);
+    let ends = |line: &str| line == name || operator == "<<-" && line.trim_start_matches('\t') == name;
+    let odd = !joined.is_empty() && !joined.ends_with('\n') || joined.lines().any(ends);
+    (quoted.is_none() && odd).then(|| format!("where the here-document ends that `{name}` should end"))
 }
 
 /// A word that a process substitution is a part of: the parser takes that for another word.

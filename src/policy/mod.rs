@@ -1,7 +1,7 @@
 //! What a person's script may do: allow, ask or deny, each with its reasons.
 //!
 //! ```text
-//!  Script ─▶ Parsed (walk: syntax tree ─▶ Facts; carry, options, sed: what programs run in turn)
+//!  Script ─▶ Parsed (sources, walk: syntax tree ─▶ Facts; carry, options, sed: what programs run in turn)
 //!                │
 //!  Policy ───────┴─▶ judge ─▶ Judged { Parsed, Decision }
 //!       └─── FileRequest ─▶ judge_file ─▶ Decision
@@ -17,6 +17,7 @@ mod commands;
 mod compound;
 mod dialect;
 mod environment;
+mod evaluated;
 mod expand;
 mod facts;
 mod files;
@@ -40,6 +41,7 @@ mod redirect;
 mod request;
 mod rights;
 mod sed;
+mod sources;
 mod suggest;
 mod tables;
 mod variables;

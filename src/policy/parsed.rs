@@ -8,9 +8,8 @@ use std::time::Duration;
 
 use crate::domain::script::{BadScript, Script};
 
-use super::bounds;
 use super::facts::{Command, Facts};
-use super::walk;
+use super::sources::{self, Room};
 
 /// Stack of the parsing thread, in bytes; the nesting guards of [`Script`] are sized for it.
 const STACK_BYTES: usize = 64 << 20;
@@ -31,22 +30,23 @@ const RUNAWAYS_MAX: usize = 2;
 /// The facts of `script`: on the caller's stack where that is proven to do, else on a thread of its own.
 fn read(script: &Script) -> Facts {
     static RUNAWAYS: AtomicUsize = AtomicUsize::new(0);
-    let facts = |text: &str| {
-        catch_unwind(AssertUnwindSafe(|| walk::facts(text)))
-            .unwrap_or_else(|_| Facts::unknown("what this script does: it cannot be parsed"))
+    let facts = |text: &str, room: Room| {
+        catch_unwind(AssertUnwindSafe(|| sources::facts(text, room)))
+            .unwrap_or_else(|_| Some(Facts::unknown("what this script does: it cannot be parsed")))
     };
-    if bounds::is_small(script.as_str()) {
-        return facts(script.as_str());
+    // `None` for a text inside of it that needs more.
+    if let Some(facts) = facts(script.as_str(), Room::Small) {
+        return facts;
     }
     if RUNAWAYS.load(Ordering::Relaxed) >= RUNAWAYS_MAX {
         return Facts::unknown("what this script does: others took too long to parse");
     }
     let (text, (done, result)) = (script.clone(), mpsc::channel());
     let thread = std::thread::Builder::new().name("parse".to_owned()).stack_size(STACK_BYTES);
-    let started = thread.spawn(move || drop(done.send(facts(text.as_str()))));
+    let started = thread.spawn(move || drop(done.send(facts(text.as_str(), Room::Ample))));
     match started.map(|_| result.recv_timeout(PARSE_MAX)) {
-        Ok(Ok(facts)) => facts,
-        Ok(Err(_)) => {
+        Ok(Ok(Some(facts))) => facts,
+        Ok(Ok(None) | Err(_)) => {
             RUNAWAYS.fetch_add(1, Ordering::Relaxed);
             Facts::unknown("what this script does: it takes too long to parse")
         }
@@ -63,7 +63,7 @@ impl Parsed {
     pub fn new(script: Script) -> Result<Self, BadScript> {
         // The guards again, for a script that was made before they were known.
         let script = Script::new(script.into())?;
-        let facts = bounds::tangled(script.as_str()).map_or_else(|| read(&script), Facts::unknown);
+        let facts = read(&script);
         let mut programs: Vec<String> = Vec::new();
         for name in facts.commands.iter().filter_map(Command::program) {
             if !programs.iter().any(|known| known == name) {

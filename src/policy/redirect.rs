@@ -1,9 +1,10 @@
 //! Redirections: their files, here-documents and what is substituted in them. A part of `walk`.
 
 use brush_parser::ast::{
-    CommandPrefixOrSuffixItem as Item, IoFileRedirectKind, IoFileRedirectTarget, IoRedirect, RedirectList,
+    self, CommandPrefixOrSuffixItem as Item, IoFileRedirectKind, IoFileRedirectTarget, IoRedirect, RedirectList,
+    SimpleCommand,
 };
-use brush_parser::word;
+use brush_parser::{ParserOptions, word};
 
 use super::facts::Redirect;
 use super::misread::joined;
@@ -26,7 +27,24 @@ impl Walk {
         self.facts.redirects.iter_mut().skip(known).for_each(|redirect| redirect.of = first..end);
     }
 
+    /// Notes which files a compound command overwrites, which it does before anything in it runs.
+    pub(super) fn overwrites(&mut self, redirects: Option<&RedirectList>) {
+        for redirect in redirects.into_iter().flat_map(|list| &list.0) {
+            let (IoRedirect::File(_, _, IoFileRedirectTarget::Filename(word) | IoFileRedirectTarget::Duplicate(word))
+            | IoRedirect::OutputAndError(word, _)) = redirect
+            else {
+                continue;
+            };
+            Word::read(&word.value, &self.options).iter().for_each(|target| self.written.changed(target));
+        }
+    }
+
     pub(super) fn redirect(&mut self, redirect: &IoRedirect) {
+        match redirect {
+            IoRedirect::HereDocument(_, document) => self.facts.held.push(Word::of(&document.doc.value)),
+            IoRedirect::HereString(_, word) => self.hold(&word.value),
+            IoRedirect::File(..) | IoRedirect::OutputAndError(..) => {}
+        }
         match redirect {
             IoRedirect::File(_, kind, target) => {
                 let writes = !matches!(kind, IoFileRedirectKind::Read | IoFileRedirectKind::DuplicateInput);
@@ -37,7 +55,10 @@ impl Walk {
                             self.file(&word.value, writes);
                         }
                     }
-                    IoFileRedirectTarget::ProcessSubstitution(_, shell) => self.list(&shell.list),
+                    IoFileRedirectTarget::ProcessSubstitution(_, shell) => {
+                        self.written.repeats += 1;
+                        self.list(&shell.list);
+                    }
                     IoFileRedirectTarget::Fd(_) => {}
                 }
             }
@@ -91,22 +112,60 @@ pub(super) fn word_of(redirect: &IoRedirect) -> Option<&brush_parser::ast::Word>
 /// A text that is the input of a command.
 #[derive(Debug, Clone)]
 pub(super) struct Input {
-    /// As written.
+    /// What it is, or, where the shell may change something in it, how it is written.
     pub(super) text: String,
     /// Whether the shell changes nothing in it.
     pub(super) exact: bool,
 }
 
-/// The text that a redirection makes the input of a command.
-pub(super) fn input(item: &Item) -> Option<Input> {
-    match item {
-        Item::IoRedirect(IoRedirect::HereDocument(_, document)) => {
-            Some(Input { text: document.doc.value.clone(), exact: !document.requires_expansion })
+/// All redirections of a command, in the order in which the shell makes them.
+pub(super) fn all(simple: &SimpleCommand) -> Vec<&IoRedirect> {
+    let prefix = simple.prefix.iter().flat_map(|prefix| &prefix.0);
+    let items = prefix.chain(simple.suffix.iter().flat_map(|suffix| &suffix.0));
+    items.filter_map(|item| if let Item::IoRedirect(redirect) = item { Some(redirect) } else { None }).collect()
+}
+
+/// The text that redirections make the input of a command; `None` where the last of them that is about its input
+/// makes it something else.
+pub(super) fn input(redirects: &[&IoRedirect], options: &ParserOptions) -> Option<Input> {
+    let of_input = |redirect: &&&IoRedirect| match redirect {
+        IoRedirect::File(Some(number), ..)
+        | IoRedirect::HereDocument(Some(number), _)
+        | IoRedirect::HereString(Some(number), _) => *number == 0,
+        IoRedirect::File(None, kind, _) => reads(kind),
+        IoRedirect::HereDocument(None, _) | IoRedirect::HereString(None, _) => true,
+        IoRedirect::OutputAndError(..) => false,
+    };
+    match redirects.iter().rev().find(of_input)? {
+        IoRedirect::HereDocument(_, document) => {
+            let text = document.doc.value.clone();
+            Some(Input { exact: !document.requires_expansion || !text.contains(['$', '`', '\\']), text })
         }
-        Item::IoRedirect(IoRedirect::HereString(_, word)) => Some(Input { text: word.value.clone(), exact: false }),
-        Item::IoRedirect(IoRedirect::File(..) | IoRedirect::OutputAndError(..))
-        | Item::Word(_)
-        | Item::AssignmentWord(..)
-        | Item::ProcessSubstitution(..) => None,
+        IoRedirect::HereString(_, word) => Some(match Word::read(&word.value, options).as_slice() {
+            [word] if word.known => Input { text: word.fixed.clone(), exact: true },
+            _ => Input { text: word.value.clone(), exact: false },
+        }),
+        IoRedirect::File(..) | IoRedirect::OutputAndError(..) => None,
     }
+}
+
+fn reads(kind: &IoFileRedirectKind) -> bool {
+    matches!(kind, IoFileRedirectKind::Read | IoFileRedirectKind::ReadAndWrite | IoFileRedirectKind::DuplicateInput)
+}
+
+/// The file that becomes what the input is: of `cat` without words, with one here-text and one plain output.
+pub(super) fn copied<'a>(simple: &SimpleCommand, redirects: &[&'a IoRedirect]) -> Option<&'a ast::Word> {
+    let is_cat = simple.word_or_name.as_ref().is_some_and(|word| word.value == "cat");
+    let items =
+        simple.prefix.iter().map(|prefix| prefix.0.len()).chain(simple.suffix.iter().map(|suffix| suffix.0.len()));
+    let is_text =
+        |redirect: &&&IoRedirect| matches!(redirect, IoRedirect::HereDocument(..) | IoRedirect::HereString(..));
+    let target = redirects.iter().find_map(|redirect| {
+        let IoRedirect::File(None | Some(1), kind, IoFileRedirectTarget::Filename(word)) = redirect else {
+            return None;
+        };
+        matches!(kind, IoFileRedirectKind::Write | IoFileRedirectKind::Clobber).then_some(word)
+    });
+    let only = redirects.len() == 2 && items.sum::<usize>() == 2 && redirects.iter().filter(is_text).count() == 1;
+    target.filter(|_| is_cat && only)
 }

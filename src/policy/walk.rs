@@ -1,44 +1,23 @@
-//! From shell text to facts: walks the syntax tree and re-reads what nested shells would run.
-//! Refuses to guess: an error of the parser, or a place where it is known to be wrong, is an unknown.
+//! From a syntax tree to facts: walks it, and has `sources` read what nested shells would run.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
-
+use brush_parser::ParserOptions;
 use brush_parser::ast::{
     AndOr, AndOrList, AssignmentName, AssignmentValue, Command as Node, CommandPrefixOrSuffixItem as Item,
     CompoundList, CompoundListItem, Pipeline, SeparatorOperator, SimpleCommand,
 };
-use brush_parser::{ParserOptions, parse_tokens};
 
 use super::carry::{self, Carried};
 use super::dialect;
 use super::facts::{Assignment, Command, Facts, Feed, Redirect, Span, Unknown};
-use super::misread;
-use super::redirect::{Input, input, word_of};
+use super::redirect::{self, Input, word_of};
+use super::sources::Room;
 use super::word::Word;
 use super::written::Written;
 
 /// Deepest nesting of sources and words inside one another.
 pub(super) const DEPTH_MAX: usize = 32;
 /// Most commands of one script that are looked at.
-const COMMANDS_MAX: usize = 4096;
-
-/// Most parts of a text with a mistake in it that are looked at.
-const PARTS_MAX: usize = 256;
-
-/// The facts of `source`.
-pub(crate) fn facts(source: &str) -> Facts {
-    let mut walk = Walk::new();
-    if let Some(line) = source.strip_prefix("#!").and_then(|rest| rest.lines().next()) {
-        let interpreter =
-            line.split(['/', ' ', '\\']).find(|part| !matches!(*part, "" | "usr" | "bin" | "env" | "local"));
-        if !interpreter.is_some_and(carry::is_shell) {
-            walk.unknown(format!("what a script for `{}` does in a shell", excerpt(line)));
-        }
-    }
-    walk.source(source);
-    super::written::feeds(&mut walk.facts);
-    walk.facts
-}
+pub(super) const COMMANDS_MAX: usize = 4096;
 
 pub(super) struct Walk {
     pub(super) facts: Facts,
@@ -48,12 +27,17 @@ pub(super) struct Walk {
     pub(super) span: Option<Span>,
     pub(super) source: String,
     /// Sources inside one another; 1 in the script itself.
-    sources: usize,
+    pub(super) sources: usize,
+    /// Bytes of all sources so far.
+    pub(super) read_bytes: usize,
+    pub(super) room: Room,
+    /// Whether the room was too small.
+    pub(super) cramped: bool,
     pub(super) written: Written,
 }
 
 impl Walk {
-    fn new() -> Self {
+    pub(super) fn new(room: Room) -> Self {
         Self {
             facts: Facts::default(),
             depth: 0,
@@ -61,6 +45,9 @@ impl Walk {
             span: None,
             source: String::new(),
             sources: 0,
+            read_bytes: 0,
+            room,
+            cramped: false,
             written: Written::default(),
         }
     }
@@ -82,52 +69,6 @@ impl Walk {
         if self.sources == 1 && place.is_some() {
             self.span = place;
         }
-    }
-
-    pub(super) fn source(&mut self, source: &str) {
-        if source.trim().is_empty() {
-            return;
-        }
-        if self.depth >= DEPTH_MAX || self.facts.commands.len() > COMMANDS_MAX {
-            return self.unknown("more is nested here than is looked at");
-        }
-        // INVARIANT: the parser never sees text that did not pass the nesting guards.
-        if let Err(error) = crate::domain::script::Script::new(source.to_owned()) {
-            return self.unknown(error.to_string());
-        }
-        self.depth += 1;
-        self.sources += 1;
-        let outer = std::mem::replace(&mut self.source, source.to_owned());
-        if !self.read(source) {
-            self.unknown(format!("`{}` cannot be parsed", excerpt(source)));
-            self.parts(source);
-        }
-        self.source = outer;
-        self.sources -= 1;
-        self.depth -= 1;
-    }
-
-    /// Walks `source`, or returns `false` when it cannot be parsed.
-    fn read(&mut self, source: &str) -> bool {
-        let Some(tokens) = misread::tokens(source, &self.options) else { return false };
-        let parse = || parse_tokens(&tokens, &self.options);
-        let Ok(Ok(program)) = catch_unwind(AssertUnwindSafe(parse)) else { return false };
-        misread::misread(source, &tokens).into_iter().for_each(|what| self.unknown(what));
-        program.complete_commands.iter().for_each(|list| self.list(list));
-        true
-    }
-
-    /// What of a text with a mistake in it can be read by itself: a shell runs what stands before its mistake, and
-    /// what is refused is refused beside a mistake too.
-    fn parts(&mut self, source: &str) {
-        self.sources += 1;
-        for part in source.split([';', '&', '|', '\n']).take(PARTS_MAX) {
-            if crate::domain::script::Script::new(part.to_owned()).is_ok() {
-                part.clone_into(&mut self.source);
-                self.read(part);
-            }
-        }
-        self.sources -= 1;
     }
 
     pub(super) fn list(&mut self, list: &CompoundList) {
@@ -173,6 +114,7 @@ impl Walk {
             Node::Simple(simple) => self.simple(simple),
             Node::Compound(compound, redirects) => {
                 let before = self.facts.commands.len();
+                self.overwrites(redirects.as_ref());
                 self.compound(compound);
                 self.redirects_of(before, redirects.as_ref());
             }
@@ -190,6 +132,7 @@ impl Walk {
                 self.facts.functions.push(name);
             }
             Node::ExtendedTest(test, redirects) => {
+                self.overwrites(redirects.as_ref());
                 self.test(&test.expr);
                 self.redirects(redirects.as_ref());
             }
@@ -219,6 +162,7 @@ impl Walk {
                 for (key, value) in items {
                     key.iter().for_each(|key| self.arithmetic(&key.value));
                     self.word(&value.value);
+                    self.hold(&value.value);
                 }
                 None
             }
@@ -249,6 +193,7 @@ impl Walk {
                 }
             }
             Item::ProcessSubstitution(kind, shell) => {
+                self.written.repeats += 1;
                 words.push(Word::unknown(&format!("{kind}(…)")));
                 self.list(&shell.list);
             }
@@ -295,10 +240,17 @@ impl Walk {
         if !words.is_empty() {
             self.facts.assignments.iter_mut().skip(assigned).take(prefixed(simple)).for_each(|a| a.exported = true);
         }
-        let items = simple.prefix.iter().flat_map(|prefix| &prefix.0);
-        let input = items.chain(simple.suffix.iter().flat_map(|suffix| &suffix.0)).find_map(input);
+        let redirects = redirect::all(simple);
+        // One whose number the shell chooses looks like one of the input.
+        let numbered = simple.word_or_name.iter().chain(suffix_words(simple)).any(|word| self.numbers_file(word));
+        let input = redirect::input(&redirects, &self.options).filter(|_| !numbered);
+        let copied = redirect::copied(simple, &redirects).filter(|_| !numbered).and_then(|target| {
+            let target = Word::read(&target.value, &self.options);
+            target.first().and_then(Word::text).filter(|_| target.len() == 1).map(str::to_owned)
+        });
+        let copied = copied.zip(input.as_ref().filter(|input| input.exact).map(|input| input.text.clone()));
+        self.written.command(&words, copied, self.facts.redirects.get(redirected..).unwrap_or_default());
         if !words.is_empty() {
-            self.written.command(&words, input.as_ref(), self.facts.redirects.get(redirected..).unwrap_or_default());
             self.words(words, input);
         }
         let after = self.facts.commands.len();
@@ -331,10 +283,16 @@ impl Walk {
             match item {
                 Carried::Command(words) => self.words(words, command_input.clone()),
                 Carried::Source(source) => self.source(&source),
+                Carried::Fed(source) => self.fed(&source),
                 Carried::File(word, by) => match self.written.text(&word) {
                     Some(text) => {
                         dialect::differs(&by, &text).into_iter().for_each(|what| self.unknown(what));
+                        self.unread(format!("whether `{}` could be written, which is run then", word.fixed));
+                        let watched = self.written.rewritten();
                         self.source(&text);
+                        if self.written.rewritten() != watched {
+                            self.unknown(format!("what `{}` runs, which changes itself", word.fixed));
+                        }
                     }
                     None => self.unknown(format!("what the file `{}` makes `{by}` run", word.fixed)),
                 },
@@ -369,6 +327,11 @@ fn place(simple: &SimpleCommand) -> Option<Span> {
 /// Where a word stands in its source.
 pub(super) fn span_of(word: &brush_parser::ast::Word) -> Option<Span> {
     word.loc.as_ref().map(|at| at.start.index..at.end.index)
+}
+
+fn suffix_words(simple: &SimpleCommand) -> impl Iterator<Item = &brush_parser::ast::Word> {
+    let items = simple.suffix.iter().flat_map(|suffix| &suffix.0);
+    items.filter_map(|item| if let Item::Word(word) = item { Some(word) } else { None })
 }
 
 /// How many assignments stand before the program.

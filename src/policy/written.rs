@@ -3,7 +3,6 @@
 
 use super::carry::{Carried, is_shell};
 use super::facts::{Command, Facts, Feed, Redirect, base_name};
-use super::redirect::Input;
 use super::word::Word;
 
 /// Most files that are followed.
@@ -15,17 +14,27 @@ const HARMLESS: &[&str] = &[
     "date", "sleep", "test", "[", "cat", "bash", "sh", "dash", "which", "local", "return", "exit",
 ];
 
+/// Commands that write to files which their words name.
+const WRITERS: &[&str] = &["cp", "mv", "ln", "install", "dd", "sed", "tee", "rsync", "truncate"];
+
+/// Modes of `chmod` with which a file can still be written.
+const RUNNABLE: &[&str] =
+    &["+x", "a+x", "u+x", "ug+x", "+rx", "u+rwx", "755", "0755", "700", "0700", "775", "777", "744", "750"];
+
 /// The files whose text is known.
 #[derive(Debug, Default)]
 pub(super) struct Written {
     files: Vec<(String, String)>,
     /// How often something was forgotten.
     forgot: usize,
+    /// How often one was written to whose text was known.
+    rewritten: usize,
     /// How often a file was asked for.
     asked: usize,
     /// How many conditions, pipelines and the like stand around: what is written there may not be.
     pub(super) branches: usize,
-    /// How many loops, functions and the like stand around: what comes later may run before.
+    /// How many loops, functions and the like stand around: what comes later may run before. And how much else may
+    /// change files, or keep them from being written, for good.
     pub(super) repeats: usize,
 }
 
@@ -40,36 +49,50 @@ impl Written {
         self.asked != before.0 && self.forgot != before.1
     }
 
+    /// How often something was written to a file whose text was known.
+    pub(super) fn rewritten(&self) -> usize {
+        self.rewritten
+    }
+
     fn forget(&mut self, kept: impl Fn(&str) -> bool) {
         let known = self.files.len();
         self.files.retain(|(path, _)| kept(path));
         self.forgot += usize::from(self.files.len() != known);
     }
 
-    /// Notes what a simple command writes, and forgets what it may change.
-    pub(super) fn command(&mut self, words: &[Word], input: Option<&Input>, redirects: &[Redirect]) {
+    /// Forgets the file `target`, which is written, wherever it may be said to lie.
+    pub(super) fn changed(&mut self, target: &Word) {
+        let (known, name) = (self.files.len(), target.text().map(last_name));
+        self.forget(|path| name.is_some_and(|name| name != last_name(path)));
+        self.rewritten += usize::from(self.files.len() != known);
+    }
+
+    /// Notes what a simple command writes, a text that it only `copied` above all, and forgets what it may change.
+    pub(super) fn command(&mut self, words: &[Word], copied: Option<(String, String)>, redirects: &[Redirect]) {
         let name = words.first().and_then(Word::text).unwrap_or_default();
-        let target = redirects.iter().find(|redirect| redirect.writes);
-        if redirects.iter().filter(|redirect| redirect.writes).any(|redirect| redirect.target.text().is_none()) {
-            self.forget(|_| false);
+        let writes: Vec<&Word> = redirects.iter().filter(|one| one.writes).map(|one| &one.target).collect();
+        writes.iter().for_each(|target| self.changed(target));
+        let certain = self.branches == 0 && self.repeats == 0 && self.files.len() < FILES_MAX;
+        if let Some((path, text)) = copied.filter(|_| certain) {
+            self.files.push((plain(&path).to_owned(), text));
         }
-        if let Some(path) = target.and_then(|target| target.target.text()) {
-            let path = plain(path);
-            self.forget(|known| known != path);
-            let text = input.filter(|input| input.exact || !input.text.contains(['$', '`', '\\']));
-            let copies = name == "cat" && words.len() == 1 && redirects.len() == 1;
-            let certain = self.branches == 0 && self.repeats == 0;
-            if let Some(text) = text.filter(|_| copies && certain && self.files.len() < FILES_MAX) {
-                self.files.push((path.to_owned(), text.text.clone()));
-            }
+        if changes_shell(name, words, !writes.is_empty()) {
+            self.repeats += 1;
         }
         match name {
             "cd" | "pushd" | "popd" => self.forget(|path| path.starts_with('/')),
             "tee" if words.iter().all(|word| word.text().is_some()) => {
-                self.forget(|path| !words.iter().any(|word| plain(&word.fixed) == path));
+                words.iter().for_each(|target| self.changed(target));
             }
-            _ if HARMLESS.contains(&name) || words.first().is_some_and(|word| self.find(word).is_some()) => {}
-            _ => self.forget(|_| false),
+            _ if HARMLESS.contains(&name) || words.first().is_none_or(|word| self.find(word).is_some()) => {}
+            _ => {
+                let writer = WRITERS.contains(&name);
+                let named = |word: &Word| {
+                    !word.known && writer || self.files.iter().any(|(path, _)| word.fixed.contains(last_name(path)))
+                };
+                self.rewritten += usize::from(words.iter().skip(1).any(named));
+                self.forget(|_| false);
+            }
         }
     }
 
@@ -107,6 +130,30 @@ impl Written {
 
 fn plain(path: &str) -> &str {
     path.strip_prefix("./").unwrap_or(path)
+}
+
+/// The last part of a path that may be a directory.
+fn last_name(path: &str) -> &str {
+    base_name(path.trim_end_matches('/'))
+}
+
+/// Whether later files may not become what is written to them: they stay as they are, or others write to them.
+fn changes_shell(name: &str, words: &[Word], writes: bool) -> bool {
+    let known = |text: &str| {
+        let letters = text.strip_prefix(['-', '+']);
+        matches!(text, "pipefail" | "errexit" | "nounset" | "xtrace")
+            || letters.is_some_and(|letters| letters.chars().all(|c| "euxov".contains(c)))
+    };
+    let arguments = words.iter().skip(1);
+    match name {
+        "exec" | "command" | "builtin" | "eval" => writes,
+        "set" => !arguments.take_while(|word| word.fixed != "--").all(|word| word.text().is_some_and(known)),
+        "trap" => arguments.skip(1).any(|word| !matches!(word.text(), Some("EXIT" | "0" | "INT" | "TERM" | "HUP"))),
+        "chmod" => !words.get(1).and_then(Word::text).is_some_and(|mode| RUNNABLE.contains(&mode)),
+        "cp" => words.iter().any(|word| word.fixed.starts_with('-') && word.fixed.contains(['l', 's', 'a', 'd', 'P'])),
+        "ulimit" | "umask" | "ln" | "link" | "mkfifo" | "mount" | "chattr" | "setfacl" => true,
+        _ => false,
+    }
 }
 
 /// Adds a feed for each file that some commands write and a later one reads as a program.

@@ -89,6 +89,70 @@ fn what_is_parsed_on_the_callers_stack_fits_into_a_small_one() {
     parsed.unwrap().join().unwrap();
 }
 
+/// Words that are none before their quotes or joined lines are taken away, so that only a text inside is hostile.
+const SPLIT: &[(&str, &str, &str)] = &[
+    ("eval ", "wh''ile ", "a"),
+    ("eval ", "\\while ", "a"),
+    ("eval ", "$'\\x77hile' ", "a"),
+    ("", "wh\\\nile ", "a"),
+    ("bash -c \"", "wh\\\nile ", "a\""),
+    ("eval ", "ti''me ", "a"),
+    ("eval ", "co''proc ", "a"),
+    ("eval ", "i''f ", "a"),
+    ("eval ", "\\! ", "a"),
+    ("eval [''[ ", "\\! ", "a ]]"),
+    ("eval ", "'{' ", "a"),
+    ("eval ", "'(' ", "a"),
+    ("eval ", "ca''se a in 'a)' ", "a"),
+    ("eval ", "ca\\se a in a\\) ", "a"),
+    ("", "ca\\\nse a in a) ", "a"),
+    ("", "case a in a) : esac; ", "a"),
+    ("", "while a; do : done; ", "a"),
+    ("", "if a; then : fi; ", "a"),
+    ("", "{ : }; ", "a"),
+    ("eval echo ", "\\$[", ""),
+    ("eval echo ", "\\${a[", ""),
+    ("eval cat ", "\\<\\<E ", ""),
+    ("bash <<< ", "$'while '", "a"),
+];
+
+fn split(count: usize) -> impl Iterator<Item = String> {
+    SPLIT.iter().map(move |(before, unit, after)| format!("{before}{}{after}", unit.repeat(count)))
+}
+
+#[test]
+fn what_a_script_runs_is_bounded_as_the_script_is() {
+    // As much as a thread of the runtime has.
+    let small = thread::Builder::new().stack_size(2 << 20);
+    let parsed = small.spawn(|| {
+        for count in [1, 4, 8, 12, 16, 64, 150, 300, 500, 2000] {
+            for text in split(count) {
+                parse(format!("bash -c {}", shlex::try_quote(&text).unwrap()));
+                parse(format!("eval eval eval {text}"));
+                parse(text);
+            }
+        }
+        // Deep by what stands around it.
+        let nested = (0..8).fold("{ { { { { { a; }; }; }; }; }; }".to_owned(), |text, at| {
+            format!("{{ {{ {{ {{ bash <<'E{at}'\n{text}\nE{at}\n}}; }}; }}; }}")
+        });
+        parse(nested);
+        parse(format!("{}{}", "eval ".repeat(30), "'{ { { { { { { { { { a; }; }; }; }; }; }; }; }; }; }'"));
+    });
+    parsed.unwrap().join().unwrap();
+}
+
+#[test]
+fn a_text_that_is_run_often_is_not_parsed_as_often() {
+    let runs = |times: usize| {
+        let text = ": a a a\n".repeat(200);
+        format!("cat >f <<'E'\n{text}E\n{}", "bash f\n".repeat(times))
+    };
+    let policy = policy("exec:\n  allow: [cat]\n");
+    each(&policy, Verdict::Ask, &[&runs(4000)]);
+    each(&policy, Verdict::Allow, &[&runs(10)]);
+}
+
 #[test]
 fn text_at_the_cap_ends_soon_and_in_order() {
     for text in hostile(|unit| (SCRIPT_BYTES_MAX - 64) / unit).chain(hostile(|_| 16)).chain(hostile(|_| 64)) {

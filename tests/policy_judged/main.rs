@@ -6,6 +6,7 @@ mod environment;
 mod explained;
 mod files;
 mod hostile;
+mod inner_texts;
 mod misread;
 mod obeyed_files;
 mod obeyed_options;

@@ -4,7 +4,7 @@
 
 use castoff::domain::record::Verdict::Allow;
 
-use super::{each, none_allowed, policy};
+use super::{each, none_allowed, policy, preset};
 
 const TOOLS: &str = "exec:\n  allow: [echo, cat, diff, sort, tee, xargs, date, ls, find, grep, awk, read, declare, shopt, bash, x, factor]\n  deny: [sudo]\n";
 
@@ -74,6 +74,80 @@ fn texts_that_are_evaluated_later() {
             "echo 'a[1+$(sudo x)]' | while read v; do (( v )); done",
             "x='a[1+`sudo x`]'; echo $((x))",
             "read v <<E\na[$(sudo)]\nE\n[[ $v -eq 1 ]]",
+        ],
+    );
+}
+
+#[test]
+fn texts_that_are_evaluated_by_other_means() {
+    let evaluated = [
+        "for x in 'a[$(sudo x)]'; do ((x)); done",
+        "a=('b[$(sudo x)]'); ((a))",
+        "a=(1 [3]='b[$(sudo x)]'); ((a[3]))",
+        "read x <<< 'a[$(sudo x)]'; test -v \"$x\"",
+        "read x <<< 'a[$(sudo x)]'; [ -v \"$x\" ]",
+        "read x <<< 'a[$(sudo x)]'; let x",
+        "read x <<< 'a[$(sudo x)]'; echo ${!x}",
+        "read x <<< 'a[$(sudo x)]'; [[ -v $x ]]",
+        "read x <<< 'a[$(sudo x)]'; printf -v \"$x\" a",
+        "read x <<< 'a[$(sudo x)]'; read \"$x\" <<< b",
+        "declare -i n; read n <<< 'a[$(sudo x)]'",
+        "declare -n r; read r <<< 'a[$(sudo x)]'; echo $r",
+        "for RANDOM in 'a[$(sudo x)]'; do :; done",
+        "[[ 'a[$(sudo x)]' =~ .* ]]; ((BASH_REMATCH))",
+        "while read x; do ((x)); done <<< 'a[$(sudo x)]'",
+        "while read x; do ((x)); done <<'E'\na[$(sudo x)]\nE",
+        "echo 'a[$(sudo x)]' >f; read x <f; ((x))",
+        "read x <<< 'a[b[0]+$(sudo x)]'; ((x))",
+        "read x <<< 'a[\"]\"+$(sudo x)]'; ((x))",
+        "read x <<< \"$y\"'a[$(sudo x)]'; ((x))",
+        "set -- 'a[$(sudo x)]'; [ -v $1 ]",
+        "readarray -t x <<< 'a[$(sudo x)]'; ((x))",
+        "getopts a: x -a 'a[$(sudo x)]'; ((OPTARG))",
+        "x='a['; y='$(sudo x)]'; ((z=$x$y))",
+        "printf -v x %s 'a[' '$(sudo x)]'; ((x))",
+    ];
+    none_allowed(&policy(TOOLS), &evaluated);
+    none_allowed(&preset("strict", &["echo"]), &evaluated);
+    // From elsewhere: no doubt but where each is a refusal.
+    let elsewhere = ["read x < f; ((x))", "x=$(cat f); [[ $x -gt 1 ]]", "for x in *; do ((x)); done"];
+    none_allowed(&preset("strict", &["echo"]), &elsewhere);
+    each(&policy(TOOLS), Allow, &elsewhere);
+    let alike = [
+        "echo 'a[$(x)]'; [[ $x == y ]]; read -r y; printf %s \"$y\"",
+        "cat <<'E'\na[$(x)]\nE\nfor i in \"${!a[@]}\"; do echo $i; done",
+        "for i in 1 2; do ((i)); echo '`a` $(b)'; done",
+    ];
+    each(&policy(TOOLS), Allow, &alike);
+    let counts = "i=0; ((i++)); echo \"$i\" $((i + 1)); a=(1 2); [[ ${a[1]} -eq 2 ]]";
+    each(&preset("strict", &["echo"]), Allow, &[counts]);
+}
+
+#[test]
+fn ends_of_here_documents() {
+    none_allowed(
+        &policy(TOOLS),
+        &[
+            "cat <<'a\\b'\nx\na\\b\nsudo x\ncat <<'ab'\nab\nab\n",
+            "cat <<'a\\b'\nab\ncat <<'E'\na\\b\nsudo x\ncat <<'E'\nE\n",
+            "cat <<\"a\\b\"\nx\na\\b\nsudo x\ncat <<'ab'\nab\nab\n",
+            "cat <<'a'\\b\nx\nab\nsudo x\n",
+            "cat <<E\nx\\\nE\ny\nE\nsudo x\ncat <<E\nE\n",
+            "cat <<E\nE\\\n\nsudo x\ncat <<E\nE\n",
+            "cat <<-E\n\tE\\\n\nsudo x\ncat <<-E\n\tE\n",
+            "cat <<$x\na\n$x\nsudo x\n",
+        ],
+    );
+    each(
+        &policy(TOOLS),
+        Allow,
+        &[
+            "cat <<'END-1.x'\na\\\nb\\\nEND-1.x\n",
+            "cat <<\"E F\"\nE\nE F\n",
+            "cat <<\\E\nE \\\nE\nls",
+            "cat <<E\na \\\n b \\\\\nE\nls",
+            "cat <<-E\n\ta\n\tE\nls",
+            "((x = 1 << 2)); echo $((1 << 3))",
         ],
     );
 }

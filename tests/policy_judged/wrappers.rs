@@ -226,3 +226,11 @@ fn text_that_another_shell_reads_otherwise() {
         ],
     );
 }
+
+#[test]
+fn an_option_of_what_runs_is_none_of_the_wrapper() {
+    let run = ["command sudo -v", "command -p sudo -V", "command -- sudo -v", "command bash -c 'sudo ls' -v"];
+    each(&policy(GIT), Deny, &run);
+    each(&policy(GIT), Ask, &["jobs -x git status", "jobs -lx git status", "jobs $x git", "command \"$x\" -v"]);
+    each(&policy(GIT), Allow, &["command -v sudo", "command -pV sudo", "command -p -v sudo", "jobs -l; jobs %1"]);
+}

@@ -1,0 +1,126 @@
+//! Texts that the shell evaluates when it runs: of arithmetic, and of names that it is given in variables, a subscript
+//! runs commands, as in `x='a[$(id)]'; ((x))`.
+
+use super::facts::{Command, Facts, Unknown};
+use super::walk::Walk;
+use super::word::Word;
+
+/// Variables that are numbers: what they are given is evaluated.
+const NUMBERS: &[&str] = &["RANDOM", "SECONDS", "LINENO", "OPTIND", "HISTCMD", "SRANDOM", "EPOCHSECONDS", "BASHPID"];
+
+/// Whether a variable is a number to the shell.
+pub(super) fn is_number(name: &str) -> bool {
+    NUMBERS.contains(&name)
+}
+
+/// Adds what a text of the script may run where it is evaluated; that of a command's output only a strict policy minds.
+pub(super) fn doubts(facts: &mut Facts) {
+    facts.evaluates |= facts.commands.iter().any(evaluates);
+    if !facts.evaluates {
+        return;
+    }
+    let what = "what a subscript runs, where that text is evaluated";
+    // Words that are known are looked at with the command.
+    let is_runner = |command: &&Command| {
+        let puts = command.program() == Some("printf") && evaluates(command);
+        command.arguments().iter().any(|word| !word.known && runs(word) || puts && substitutes(&word.fixed))
+    };
+    let commands = facts.commands.iter().filter(is_runner).map(|command| command.span.clone());
+    // A part of a text that is put together is enough.
+    let is_part = |word: &Word| !word.raw.contains('\n') && substitutes(&word.fixed);
+    let held = facts.held.iter().filter(|word| runs(word) || is_part(word)).map(|_| None);
+    let assigned = facts.assignments.iter().filter(|assignment| match &assignment.value {
+        Some(value) => substitutes(value),
+        None => is_subscripted(&unquoted(&assignment.raw)),
+    });
+    let spans: Vec<_> = commands.chain(held).chain(assigned.map(|assignment| assignment.span.clone())).collect();
+    facts.unknowns.extend(spans.into_iter().map(|span| Unknown { what: what.to_owned(), span }));
+    let reads = |command: &Command| matches!(command.name(), Some("read" | "mapfile" | "readarray"));
+    let dollars =
+        facts.assignments.iter().filter_map(|assignment| assignment.value.as_deref()).any(|value| value.contains('$'));
+    if facts.substitutes || dollars || facts.commands.iter().any(reads) || facts.held.iter().any(|word| word.glob) {
+        let what = "what a text from elsewhere runs, where it is evaluated".to_owned();
+        facts.unread.push(Unknown { what, span: None });
+    }
+}
+
+/// Whether a builtin takes a word for a name, or for arithmetic, that is not plain to see.
+fn evaluates(command: &Command) -> bool {
+    let arguments = command.arguments();
+    let number = |word: &Word| is_number(&word.fixed);
+    let named = |word: &Word| !word.known && !word.fixed.contains('=') || number(word);
+    let split = |word: &Word| !word.known && !word.raw.starts_with('"');
+    match command.program() {
+        Some("let") => true,
+        Some("test" | "[") => arguments.iter().any(|word| split(word) || matches!(word.fixed.as_str(), "-v" | "-R")),
+        Some("printf") => arguments.iter().take(1).any(|word| word.fixed.starts_with("-v") || split(word)),
+        Some("read" | "mapfile" | "readarray" | "getopts" | "unset" | "wait") => arguments.iter().any(named),
+        Some("declare" | "typeset" | "local" | "export" | "readonly") => {
+            command.has_option('i', "") || command.has_option('n', "") || arguments.iter().any(named)
+        }
+        _ => false,
+    }
+}
+
+/// Whether a word may hold a text that runs something when it is evaluated.
+fn runs(word: &Word) -> bool {
+    is_subscripted(&word.fixed) || !word.known && is_subscripted(&unquoted(&word.raw))
+}
+
+/// A word as written without its quotes, when some of it is quoted so that the shell keeps it.
+fn unquoted(raw: &str) -> String {
+    if !raw.contains(['\'', '\\']) {
+        return String::new();
+    }
+    raw.chars().filter(|c| !matches!(c, '\'' | '"' | '\\')).collect()
+}
+
+/// Whether a text runs something when it is evaluated as arithmetic: `a[$(id)]`.
+pub(super) fn is_subscripted(text: &str) -> bool {
+    if !text.contains("$(") && !text.contains('`') {
+        return false;
+    }
+    let of_name =
+        |at: usize| text.get(..at).is_some_and(|name| name.ends_with(|c: char| c.is_ascii_alphanumeric() || c == '_'));
+    text.match_indices('[').any(|(at, _)| {
+        let inside = subscript(text.get(at + 1..).unwrap_or_default());
+        (inside.contains("$(") || inside.contains('`')) && (of_name(at) || inside.starts_with(['$', '`']))
+    })
+}
+
+/// What stands before the `]` that ends a subscript; all of the line, where quotes may hide which one does.
+fn subscript(text: &str) -> &str {
+    let mut open = 1_usize;
+    for (at, c) in text.char_indices() {
+        match c {
+            '[' => open += 1,
+            ']' => open -= 1,
+            '\'' | '"' | '\\' => return text.lines().next().unwrap_or_default(),
+            _ => {}
+        }
+        if open == 0 {
+            return text.get(..at).unwrap_or_default();
+        }
+    }
+    text
+}
+
+/// Whether a source names variables by others, as in `${!x}`; `${!x[@]}` and `${!x*}` list names.
+pub(super) fn is_indirect(source: &str) -> bool {
+    source.split("${!").skip(1).any(|rest| {
+        let rest = rest.trim_start_matches(|c: char| c.is_alphanumeric() || c == '_');
+        !["[@]}", "[*]}", "@}", "*}"].iter().any(|end| rest.starts_with(end))
+    })
+}
+
+/// Whether a source may make words of the output of a command.
+pub(super) fn substitutes(source: &str) -> bool {
+    source.contains('`') || source.match_indices("$(").any(|(at, _)| source.get(at + 2..at + 3) != Some("("))
+}
+
+impl Walk {
+    /// Remembers a word that a variable may come to hold.
+    pub(super) fn hold(&mut self, raw: &str) {
+        self.facts.held.extend(Word::read(raw, &self.options));
+    }
+}
