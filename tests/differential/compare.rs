@@ -1,7 +1,9 @@
 //! What bash started against what the policy said of the script.
 
-use std::collections::BTreeSet;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
 
+use castoff::domain::record::Verdict;
 use castoff::domain::script::Script;
 use castoff::policy::{Parsed, Policy};
 
@@ -27,8 +29,9 @@ impl Said {
         Some(Self { programs, cannot_tell })
     }
 
-    /// The programs that bash started and the facts do not name, of a script that is said to be known.
-    pub(crate) fn missed<'a>(&self, seen: &'a Seen) -> BTreeSet<&'a str> {
+    /// The programs that bash started and that were not judged, of a script that is said to be known: the facts do not
+    /// name them, or a list `allows` the script that has all of these but the one.
+    pub(crate) fn missed<'a>(&self, seen: &'a Seen, allows: impl Fn(&str) -> bool) -> BTreeSet<&'a str> {
         if self.cannot_tell {
             return BTreeSet::new();
         }
@@ -41,7 +44,8 @@ impl Said {
         started
             .filter_map(|words| words.first())
             .map(String::as_str)
-            .filter(|name| !named.contains(base_name(name)) && !self.is_cut(name))
+            .filter(|name| !self.is_cut(name))
+            .filter(|name| !named.contains(base_name(name)) || !needs_no_entry(base_name(name)) && allows(name))
             .collect()
     }
 
@@ -75,6 +79,47 @@ const INNER: &[(&str, &[&str])] = &[
     ("dash", &["time", "function", "select"]),
 ];
 
+/// Programs that do nothing but run what is judged by itself.
+const CARRIERS: &str = "sh bash dash env nice nohup timeout time stdbuf setsid ionice taskset chrt xargs";
+
+/// Whether no list need have the program: a carrier, or what is a builtin of the shell.
+fn needs_no_entry(name: &str) -> bool {
+    let builtins = include_str!("../../src/policy/tables/builtins.txt").lines().skip(1);
+    builtins.chain([CARRIERS]).flat_map(str::split_whitespace).any(|known| known == name)
+}
+
+/// Policies that are a list of programs each.
+#[derive(Debug, Default)]
+pub(crate) struct Lists(RefCell<BTreeMap<Vec<String>, Policy>>);
+
+impl Lists {
+    /// Whether `script` is allowed where all of `programs` are on the list but the one of that name.
+    pub(crate) fn allow_without(&self, script: &str, programs: &[String], name: &str) -> bool {
+        // What a script writes itself is judged by its text.
+        let own = name.trim_start_matches("./");
+        if script.contains(&format!(">{own}")) || script.contains(&format!("> {own}")) {
+            return false;
+        }
+        let plain = |name: &str| {
+            name.chars().all(|c| c.is_ascii_alphanumeric() || "_-./".contains(c))
+                && base_name(name).starts_with(|c: char| c.is_ascii_alphanumeric())
+        };
+        let listed = |other: &&String| plain(other) && base_name(other) != base_name(name) && !needs_no_entry(other);
+        let mut list: Vec<String> = programs.iter().filter(listed).cloned().chain(["nothing".to_owned()]).collect();
+        list.sort();
+        list.dedup();
+        let mut known = self.0.borrow_mut();
+        let policy = known.entry(list.clone()).or_insert_with(|| {
+            let dir = tempfile::tempdir().unwrap();
+            let tools = serde_json::json!({ "exec": { "allow": list } });
+            std::fs::write(dir.path().join("tools.yaml"), tools.to_string()).unwrap();
+            crate::load(dir.path())
+        });
+        let parsed = Parsed::new(Script::new(script.to_owned()).unwrap()).unwrap();
+        policy.judge(&policy.principal("owner").unwrap(), parsed).decision().verdict == Verdict::Allow
+    }
+}
+
 fn base_name(path: &str) -> &str {
     path.rsplit_once('/').map_or(path, |(_, name)| name)
 }
@@ -94,15 +139,35 @@ mod tests {
 
     #[test]
     fn a_program_that_the_facts_lack_is_reported() {
-        assert_eq!(said(&["ls"], false).missed(&seen(&["/usr/bin/ls -l", "/usr/bin/rm a"])), ["/usr/bin/rm"].into());
-        assert_eq!(said(&["ls"], false).missed(&seen(&["/opt/x"])), ["/opt/x"].into());
-        assert_eq!(said(&["./a"], false).missed(&seen(&["/bin/sh ./b"])), ["/bin/sh"].into());
+        assert_eq!(
+            said(&["ls"], false).missed(&seen(&["/usr/bin/ls -l", "/usr/bin/rm a"]), |_| false),
+            ["/usr/bin/rm"].into()
+        );
+        assert_eq!(said(&["ls"], false).missed(&seen(&["/opt/x"]), |_| false), ["/opt/x"].into());
+        assert_eq!(said(&["./a"], false).missed(&seen(&["/bin/sh ./b"]), |_| false), ["/bin/sh"].into());
+    }
+
+    #[test]
+    fn a_program_that_a_list_need_not_have_is_reported() {
+        let seen = seen(&["/usr/bin/ls -l", "/usr/bin/rm a", "/usr/bin/env rm a"]);
+        let said = said(&["ls", "rm", "env"], false);
+        assert_eq!(said.missed(&seen, |name| !name.ends_with("ls")), ["/usr/bin/rm"].into());
+        let lists = Lists::default();
+        let allows = |script: &str, name: &str| {
+            let programs: Vec<String> = Said::of(&crate::policy(), script).unwrap().programs;
+            lists.allow_without(script, &programs, name)
+        };
+        assert!(!allows("ls | wc", "/usr/bin/wc") && !allows("ls | wc", "/usr/bin/ls"));
+        assert!(allows("ls | wc", "/usr/bin/rm") && allows("printf a | env ls", "rm"));
     }
 
     #[test]
     fn a_program_that_the_facts_name_is_not() {
-        assert_eq!(said(&["ls", "/bin/rm"], false).missed(&seen(&["/usr/bin/ls", "/usr/bin/rm a"])), [].into());
-        assert_eq!(said(&["./a"], false).missed(&seen(&["/bin/sh ./a", "./a"])), [].into());
-        assert_eq!(said(&[], true).missed(&seen(&["/usr/bin/rm a"])), [].into());
+        assert_eq!(
+            said(&["ls", "/bin/rm"], false).missed(&seen(&["/usr/bin/ls", "/usr/bin/rm a"]), |_| false),
+            [].into()
+        );
+        assert_eq!(said(&["./a"], false).missed(&seen(&["/bin/sh ./a", "./a"]), |_| false), [].into());
+        assert_eq!(said(&[], true).missed(&seen(&["/usr/bin/rm a"]), |_| false), [].into());
     }
 }

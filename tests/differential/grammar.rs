@@ -198,6 +198,17 @@ fn wrapped(simple: impl Strategy<Value = String> + Clone + 'static) -> impl Stra
             "trap - EXIT; ",
             "env -C sub ",
             "env -- ",
+            "command -p -- ",
+            "jobs -x ",
+            "env $x ",
+            "nice \"$x\" ",
+            "timeout $x 5 ",
+            "xargs $x ",
+            "command $x ",
+            "PATH=/opt/x:$PATH ",
+            "export PATH=/opt/x; ",
+            "alpha() { :; }; ",
+            "ls() { command ls; }; command ",
         ][..],
     );
     let by_text = select(
@@ -287,7 +298,74 @@ fn compound(inner: impl Strategy<Value = String> + Clone + 'static) -> impl Stra
         inner.clone().prop_map(|a| format!("export X=\"$({a}\n)\" Y")),
         inner.clone().prop_map(|a| format!("shopt -s expand_aliases\nalias zz='{}'\nzz", a.replace('\'', "'\\''"))),
         inner.clone().prop_map(|a| format!(": <<'#'\n{a}\n#\ndelta")),
+        pair().prop_map(|(a, b)| format!("alpha() {{ {a}\n}}; {b}")),
+        read(inner.clone()),
+        evaluated(inner),
     ]
+}
+
+/// A text that a shell reads from a file or its input, where it may be another one than the script shows.
+fn read(inner: impl Strategy<Value = String> + Clone + 'static) -> impl Strategy<Value = String> {
+    let first = select(&["", "", "echo beta >f\n", "exec 3>f\n", "set -C\n", "cat >>f <<< beta\n"][..]);
+    let output =
+        select(&["cat >f", "cat >>f", "cat 3<>f", "cat >f 3", "cat >x >f", "cat {x}>f", "tee f", "cat 2>f"][..]);
+    let end = select(&["'E'", "E", "\\E", "'a\\b'", "\"E\"F", "- 'E'"][..]);
+    let then = select(
+        &[
+            "bash f",
+            "bash ./f",
+            "sh <f",
+            "echo delta >f; bash f",
+            "echo delta >.//f; bash f",
+            "{ echo delta; } >f; bash f",
+            "echo delta >&3; bash f",
+            "bash <<< alpha <f",
+            "echo delta | bash 3<<< alpha",
+            "bash <<< alpha <<< delta",
+            "bash <<< 'alpha '\\;'delta'",
+        ][..],
+    );
+    (first, output, end, inner, then).prop_map(|(first, output, end, text, then)| {
+        let name = if end.contains('b') {
+            "ab"
+        } else if end.contains('F') {
+            "EF"
+        } else {
+            "E"
+        };
+        format!("{first}{output}<<{end}\n{text}\n{name}\n{then}")
+    })
+}
+
+/// A text that is a subscript where it is evaluated.
+fn evaluated(inner: impl Strategy<Value = String> + Clone + 'static) -> impl Strategy<Value = String> {
+    let gives = select(
+        &[
+            "x='T'; ",
+            "read x <<< 'T'; ",
+            "for x in 'T'; do :; done; ",
+            "y=('T'); x=$y; ",
+            "printf -v x %s 'T'; ",
+            "echo 'T' >f; read x <f; ",
+            "readarray -t x <<< 'T'; ",
+        ][..],
+    );
+    let takes = select(
+        &[
+            "((x))",
+            "echo $((x + 1))",
+            "test -v \"$x\"",
+            "[[ -v $x ]]",
+            "let x",
+            "echo ${!x}",
+            "[[ $x -eq 1 ]]",
+            "echo \"$x\"",
+        ][..],
+    );
+    (gives, inner, takes).prop_map(|(gives, text, takes)| {
+        let text = format!("a[$({text}\n)]").replace('\'', "'\\''");
+        format!("{}{takes}", gives.replace('T', &text))
+    })
 }
 
 fn script() -> BoxedStrategy<String> {
