@@ -220,7 +220,7 @@ pub struct Readiness {
     /// Why no run can start, for people; empty when one can.
     pub problems: Vec<String>,
     /// Why the disk has no room for a run, for people; no problem otherwise: what ran can be read, landed and undone.
-    pub no_room: Option<String>,
+    pub no_room: Option<Box<str>>,
     /// What is not as it should be though runs start, for people: an image that could not be built.
     pub warnings: Vec<String>,
     /// The uid that owns every writable workspace.
@@ -234,8 +234,8 @@ pub const IMAGES: [&str; 2] = ["base", "workbench"];
 
 impl Readiness {
     /// All that keeps every run from starting, for people.
-    pub fn obstacles(&self) -> impl Iterator<Item = &String> {
-        self.problems.iter().chain(&self.no_room)
+    pub fn obstacles(&self) -> impl Iterator<Item = &str> {
+        self.problems.iter().map(String::as_str).chain(self.no_room.as_deref())
     }
 
     /// Whether every run could start, whatever image it needs: this is what health means.
@@ -263,7 +263,7 @@ mod tests {
         for (images, problems, expected) in cases {
             let readiness = Readiness { images, problems, ..Readiness::default() };
             assert_eq!(readiness.is_complete(), expected, "{readiness:?}");
-            let full = Readiness { no_room: Some("the disk is nearly full".to_owned()), ..readiness };
+            let full = Readiness { no_room: Some("the disk is nearly full".into()), ..readiness };
             assert!(!full.is_complete(), "{full:?}");
         }
     }

@@ -189,7 +189,9 @@ impl Keeper {
     async fn exchange(&mut self, request: &ToKeeper) -> Result<FromKeeper, Fault> {
         codec::send(&mut self.attached.input, request).await.map_err(|error| match error {
             FrameError::Io(_) => Fault::Died(error.to_string()),
-            unsendable => Fault::Refused(unsendable.to_string()),
+            FrameError::TooLong(_) | FrameError::Malformed(_) | FrameError::Surplus(_) => {
+                Fault::Refused(error.to_string())
+            }
         })?;
         match timeout(ANSWER_TIME_MAX, self.attached.frames.next::<FromKeeper>()).await {
             Ok(Ok(Some(FromKeeper::Failed { why }))) => Err(Fault::Refused(why)),

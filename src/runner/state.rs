@@ -209,8 +209,12 @@ impl Runner {
         self.readiness.send_if_modified(|ready| std::mem::replace(&mut ready.no_room, no_room.clone()) != no_room);
     }
 
-    fn no_room(&self) -> Option<String> {
-        Disk::look(&self.state()).map_err(|error| error.to_string()).and_then(|disk| disk.room()).err()
+    fn no_room(&self) -> Option<Box<str>> {
+        Disk::look(&self.state())
+            .map_err(|error| error.to_string())
+            .and_then(|disk| disk.room())
+            .err()
+            .map(String::into_boxed_str)
     }
 
     /// Runs start, but something is not as it should be.

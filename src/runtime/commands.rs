@@ -348,7 +348,7 @@ fn status(handle: &Handle) -> String {
             let images: Vec<&str> = runner.images.iter().map(|image| image.name.as_str()).collect();
             format!("ready (images: {})", images.join(", "))
         }
-        Some(runner) => runner.obstacles().cloned().collect::<Vec<_>>().join("; "),
+        Some(runner) => runner.obstacles().collect::<Vec<_>>().join("; "),
     };
     let (live, queued) = view.load;
     let model = view.model.map_or_else(|| "none".to_owned(), |model| model.name.to_string());

@@ -50,7 +50,7 @@ async fn daemon(home: &Path) -> String {
             "runs, and is healthy".to_owned()
         }
         Ok(Status { runner: Some(runner), .. }) => {
-            format!("runs; {}", runner.obstacles().cloned().collect::<Vec<_>>().join("; "))
+            format!("runs; {}", runner.obstacles().collect::<Vec<_>>().join("; "))
         }
         Ok(_) => "runs, but its runner is not connected".to_owned(),
         Err(error) => error.to_string().lines().next().unwrap_or_default().to_owned(),
