@@ -4,6 +4,7 @@
 use super::dialect::text_for;
 use super::facts::Command;
 use super::options;
+use super::tables;
 use super::word::Word;
 use super::wrappers::Wrapper;
 
@@ -73,7 +74,7 @@ pub(crate) fn carried(command: &Command) -> Vec<Carried> {
                 .chain([what])
                 .collect()
         }
-        "find" => find(arguments),
+        "find" => super::find::find(arguments),
         "flock" => flock(arguments),
         "script" => script(arguments),
         "parallel" => parallel(arguments),
@@ -85,66 +86,16 @@ pub(crate) fn carried(command: &Command) -> Vec<Carried> {
         {
             vec![unknown("what `jobs -x` runs")]
         }
-        "git" | "tar" | "sort" | "sed" | "rg" | "awk" | "gawk" | "mawk" | "nawk" | "split" | "sqlite3" | "zip" => {
-            options::executing(name, command)
-        }
         name if is_shell(name) => shell(name, command),
-        name if OPAQUE.contains(&name) => vec![unknown(&format!("what `{name}` runs"))],
+        name if tables::OPAQUE.contains(name) => vec![unknown(&format!("what `{name}` runs"))],
         name => match Wrapper::of(name, arguments.first().and_then(Word::text)) {
             Some(shape) if shape.has_command() => wrapped(name, shape, arguments.get(1..).unwrap_or_default()),
             Some(shape) => wrapped(name, shape, arguments),
+            None if Wrapper::of_later(name, arguments) => vec![unknown(&format!("what `{name}` runs"))],
             None => options::executing(name, command),
         },
     }
 }
-
-/// Programs that run others in ways that are not looked into.
-const OPAQUE: &[&str] = &[
-    "su",
-    "runuser",
-    "ed",
-    "ex",
-    "pkexec",
-    "gosu",
-    "su-exec",
-    "xterm",
-    "gnome-terminal",
-    "daemonize",
-    "supervisord",
-    "pm2",
-    "nodemon",
-    "watchexec",
-    "hyperfine",
-    "perf",
-    "valgrind",
-    "rr",
-    "proot",
-    "cgexec",
-    "numactl",
-    "schroot",
-    "gdb",
-    "unshare",
-    "nsenter",
-    "chroot",
-    "systemd-run",
-    "setpriv",
-    "setarch",
-    "runcon",
-    "capsh",
-    "bwrap",
-    "firejail",
-    "expect",
-    "screen",
-    "tmux",
-    "at",
-    "batch",
-    "start-stop-daemon",
-    "run-parts",
-    "ld.so",
-    "ld-linux-x86-64.so.2",
-    "entr",
-    "uclampset",
-];
 
 /// Whether a file is the one that every virtual environment of Python has.
 fn is_activation(word: &Word) -> bool {
@@ -266,7 +217,9 @@ fn parallel(arguments: &[Word]) -> Vec<Carried> {
     let mut words = arguments.iter().peekable();
     while let Some(word) = words.next_if(|word| word.fixed.starts_with('-')) {
         match word.text() {
-            Some("-j" | "--jobs" | "-P" | "-n" | "-N" | "--max-args" | "--delay" | "--timeout" | "--joblog") => {
+            Some("-j" | "--jobs" | "-P" | "-n" | "-N" | "--max-args" | "--delay" | "--timeout" | "--joblog")
+                if !words.peek().is_some_and(|value| value.is_loose()) =>
+            {
                 words.next();
             }
             Some("-k" | "--keep-order" | "--bar" | "-0" | "--null" | "--tag" | "--will-cite" | "-u" | "--ungroup") => {}
@@ -290,38 +243,8 @@ fn parallel(arguments: &[Word]) -> Vec<Carried> {
     vec![placeholder(command, "{}", "parallel")]
 }
 
-fn find(arguments: &[Word]) -> Vec<Carried> {
-    let mut found = Vec::new();
-    let mut words = arguments.iter();
-    while let Some(word) = words.next() {
-        match word.fixed.as_str() {
-            "-exec" | "-execdir" | "-ok" | "-okdir" if word.known => {
-                let mut command: Vec<Word> = Vec::new();
-                for word in words.by_ref() {
-                    // A `+` ends it after `{}` alone.
-                    let marked = command.last().is_some_and(|last| last.fixed == "{}");
-                    if word.fixed == ";" || word.fixed == "+" && marked {
-                        break;
-                    }
-                    command.push(word.clone());
-                }
-                found.push(placeholder(command, "{}", "find"));
-            }
-            "-fprintf" | "-fprint" | "-fls" | "-fprint0" => {
-                found.extend(words.next().cloned().map(Carried::Writes));
-            }
-            // What they compare with may look like `-exec`.
-            "-name" | "-iname" | "-path" | "-ipath" | "-wholename" | "-regex" | "-newer" | "-samefile" | "-lname" => {
-                words.next();
-            }
-            _ => {}
-        }
-    }
-    found
-}
-
 /// A command in which each word with `mark` becomes unknown; shell text with it cannot be told.
-fn placeholder(mut words: Vec<Word>, mark: &str, by: &str) -> Carried {
+pub(super) fn placeholder(mut words: Vec<Word>, mark: &str, by: &str) -> Carried {
     let marked = |word: &Word| !mark.is_empty() && word.fixed.contains(mark);
     if words.first().is_some_and(marked) {
         return unknown(&format!("which program `{by}` runs"));
@@ -332,9 +255,29 @@ fn placeholder(mut words: Vec<Word>, mark: &str, by: &str) -> Carried {
     }
     for word in words.iter_mut().filter(|word| marked(word)) {
         let fixed = word.fixed.split_once(mark).map_or("", |(before, _)| before).to_owned();
-        *word = Word { fixed, known: false, ..word.clone() };
+        // What `find` puts in begins with one of its own words, which are no options.
+        let raw = if by == "find" { mark.to_owned() } else { format!("words of `{by}`") };
+        *word = Word { raw, fixed, known: false, ..word.clone() };
     }
     Carried::Command(words)
+}
+
+/// The text that `xargs` replaces, as its option `text` says with the `value` after it.
+fn mark_of(text: &str, value: Option<&Word>) -> Option<String> {
+    let (letter, attached) = match text.strip_prefix("--") {
+        Some(long) => ('i', long.strip_prefix("replace")?.trim_start_matches('=')),
+        None => {
+            let at = text.find(['I', 'i', 'n', 'L', 'P', 'd', 'E', 'a', 's', 'l', 'e'])?;
+            let rest = text.get(at..)?;
+            (rest.chars().next()?, rest.get(1..)?)
+        }
+    };
+    match letter {
+        'I' | 'i' if !attached.is_empty() => Some(attached.to_owned()),
+        'I' => Some(value.map_or_else(String::new, |word| word.fixed.clone())),
+        'i' => Some("{}".to_owned()),
+        _ => None,
+    }
 }
 
 fn wrapped(name: &str, shape: &Wrapper, arguments: &[Word]) -> Vec<Carried> {
@@ -354,18 +297,34 @@ fn wrapped(name: &str, shape: &Wrapper, arguments: &[Word]) -> Vec<Carried> {
             let help = matches!(text, "--help" | "--version");
             return vec![if help { Carried::Nothing } else { unknown(&format!("what `{name} {text}` runs")) }];
         };
-        let value = if takes { words.next().map(|word| word.fixed.clone()) } else { None };
-        if name == "xargs" && (text.starts_with("-I") || text.starts_with("-i") || text.starts_with("--replace")) {
-            let attached = text.get(2..).filter(|rest| !rest.is_empty() && !text.starts_with("--"));
-            mark = Some(attached.map(str::to_owned).or(value).unwrap_or_else(|| "{}".to_owned()));
+        let value = if takes { words.next() } else { None };
+        if value.is_some_and(Word::is_loose) || shape.runs_by(text, value) {
+            return vec![unknown(&format!("what `{name} {text}` runs"))];
+        }
+        if let Some(replaced) = Some(text).filter(|_| name == "xargs").and_then(|text| mark_of(text, value)) {
+            if value.is_some_and(|word| !word.known) {
+                return vec![unknown("what `xargs` puts in")];
+            }
+            mark = Some(replaced);
         }
     }
     if shape.sets_variables() {
         while let Some(word) = words.next_if(|word| word.fixed.contains('=')) {
+            if word.is_loose() {
+                return vec![unknown(&format!("what `{name}` runs behind `{}`", word.raw))];
+            }
             if let Some((variable, value)) = word.fixed.split_once('=') {
                 found.push(Carried::Assignment(variable.to_owned(), word.known.then(|| value.to_owned())));
             }
         }
+    }
+    // What stands between is a number or a time, else it may be the program of another version.
+    let between = words.clone().take(shape.skip);
+    if between
+        .into_iter()
+        .any(|word| word.is_loose() || !word.fixed.starts_with(|c: char| c.is_ascii_digit() || c == '.'))
+    {
+        return vec![unknown(&format!("what `{name}` runs"))];
     }
     let mut command: Vec<Word> = words.skip(shape.skip).cloned().collect();
     if command.is_empty() && name == "xargs" {

@@ -10,7 +10,7 @@ use super::judge::{Draft, Network};
 use super::pattern::{Manner, Match};
 use super::policy::{Approval, Rule};
 use super::word::Word;
-use super::{environment, outgoing, tables};
+use super::{environment, functions, outgoing, tables};
 
 /// The rule of a program that nothing permits.
 const UNLISTED: &str = "not on the list";
@@ -20,8 +20,10 @@ impl<'a> Draft<'a> {
         let Some(program) = command.program() else { return };
         let builtin = tables::BUILTINS.contains(program);
         self.refused_or_asked(command);
-        if facts.functions.iter().any(|function| function == program) {
-            if builtin || tables::BASICS.contains(program) || super::image::has(program) {
+        if facts.functions.iter().any(|function| function.name == program) {
+            if !functions::stands_for(facts, at) {
+                self.cannot_tell(&format!("whether `{program}` is the function of that name or a program"));
+            } else if builtin || tables::BASICS.contains(program) || super::image::has(program) {
                 self.cannot_tell(&format!("function `{program}` stands in for the command of that name"));
             }
             return;
@@ -80,9 +82,17 @@ impl<'a> Draft<'a> {
             .rsplit_once("/")
             .filter(|(place, _)| !above && shipped.iter().any(|dir| place.ends_with(dir.trim_end_matches('/'))))
         {
-            let mut own = command.clone();
-            own.words.splice(..1, [Word::of(name)]);
-            if let Some(rules) = self.allowing(&own) {
+            let as_if = |name: &str| {
+                let mut own = command.clone();
+                own.words.splice(..1, [Word::of(name)]);
+                own
+            };
+            // The file is a script of the directory, as any that such an interpreter is given.
+            let of_node = program.contains("node_modules/");
+            let interpreters: &[&str] = if of_node { &["node"] } else { &["python3", "python"] };
+            let runs = interpreters.iter().any(|interpreter| self.allowing(&as_if(interpreter)).is_some());
+            let own = as_if(name);
+            if let Some(rules) = self.allowing(&own).filter(|_| runs) {
                 self.unread(&format!("what the file `{program}` does"));
                 return self.permitted(&own, name, &rules);
             }
@@ -183,21 +193,26 @@ impl<'a> Draft<'a> {
     }
 
     fn builtin(&mut self, program: &str, command: &Command) {
-        let sets =
-            matches!(program, "read" | "printf" | "mapfile" | "readarray" | "getopts" | "declare" | "local" | "export");
-        let named = |word: &Word| environment::executes(&word.fixed, None);
         // A subscript, or the values of an array.
         let subscript = |word: &Word| {
             let text = word.fixed.as_str();
             (text.contains('[') || text.contains("=(")) && (text.contains("$(") || text.contains('`'))
         };
-        let evaluates = sets || matches!(program, "test" | "[" | "unset" | "let" | "wait" | "typeset" | "readonly");
+        let evaluates = environment::is_about_variables(program) || matches!(program, "test" | "[" | "let");
         let calls_back = matches!(program, "mapfile" | "readarray") && command.has_option('C', "");
         if evaluates && command.arguments().iter().any(subscript) || calls_back {
             self.cannot_tell(&format!("what `{program}` evaluates"));
         }
-        if sets && command.arguments().iter().any(named) {
+        if environment::is_set_by(program, command) {
             self.cannot_tell(&format!("what `{program}` puts into a variable that others obey"));
+        }
+        let keeps = |word: &Word| word.fixed.starts_with('-') && word.fixed.contains('k') || word.fixed == "keyword";
+        let options = command.arguments().iter().take_while(|word| word.fixed != "--");
+        if program == "set" && options.clone().any(|word| keeps(word) || word.may_be_option()) {
+            self.cannot_tell("which words `set` makes into variables");
+        }
+        if program == "set" && options.clone().any(|word| word.fixed == "allexport" || word.fixed == "-a") {
+            self.unread("what programs make of the variables that follow `set -a`");
         }
     }
 
@@ -232,16 +247,23 @@ impl<'a> Draft<'a> {
             self.span.clone_from(span);
             self.unread(what);
         }
-        for command in facts.commands.iter().filter(|_| facts.evaluates) {
+        let counts = |command: &Command| match command.name() {
+            Some("declare" | "local" | "typeset") => command.has_option('i', ""),
+            name => name == Some("let"),
+        };
+        let evaluates = facts.evaluates || facts.commands.iter().any(counts);
+        let acts = |text: &str| is_subscripted(text) || environment::is_set_in(text);
+        for command in facts.commands.iter().filter(|_| evaluates) {
             self.span.clone_from(&command.span);
             let words = command.arguments().iter().map(|word| word.fixed.as_str());
-            if words.chain(command.input.as_deref()).any(is_subscripted) {
+            if words.chain(command.input.as_deref()).any(acts) {
                 self.cannot_tell("what a subscript runs, where that text is evaluated");
             }
         }
         for assignment in &facts.assignments {
             self.span.clone_from(&assignment.span);
-            if is_subscripted(assignment.value.as_deref().unwrap_or_default()) {
+            let value = assignment.value.as_deref().unwrap_or_default();
+            if is_subscripted(value) || evaluates && environment::is_set_in(value) {
                 self.cannot_tell(&format!("what `{}` runs as a subscript", assignment.name));
             }
             if environment::executes(&assignment.name, assignment.value.as_deref()) {

@@ -3,7 +3,7 @@
 use brush_parser::ast::{BinaryPredicate, CompoundCommand, ExtendedTestExpr, ForClauseCommand, UnaryPredicate};
 
 use super::walk::{Walk, excerpt, span_of};
-use super::{evaluated, misread};
+use super::{environment, evaluated, misread};
 
 impl Walk {
     pub(super) fn test(&mut self, test: &ExtendedTestExpr) {
@@ -40,7 +40,8 @@ impl Walk {
     fn tested(&mut self, raw: &str) {
         // `=~` puts the text into a variable.
         self.hold(raw);
-        if raw.contains('[') && (raw.contains("$(") || raw.contains('`')) {
+        let subscripts = raw.contains('[') && (raw.contains("$(") || raw.contains('`'));
+        if subscripts || environment::is_set_in(raw) {
             self.unknown(format!("what `{}` runs as a subscript", excerpt(raw)));
         }
         self.word(raw);

@@ -1,4 +1,7 @@
-//! Which variables make other programs execute something, or hide what ran.
+//! Which variables make other programs execute something, or hide what ran, and what sets them.
+
+use super::facts::Command;
+use super::word::Word;
 
 /// Prefixes of names that execute.
 const PREFIXES: &[&str] = &[
@@ -93,7 +96,28 @@ const NAMES: &[&str] = &[
     "PYTHONSTARTUP",
     "FCEDIT",
     "HISTFILE",
+    "EXECIGNORE",
+    "POSIXLY_CORRECT",
+    "FUNCNEST",
+    "RIPGREP_CONFIG_PATH",
+    "TAPE",
+    "RSH",
+    "RMT",
+    "ZIPOPT",
+    "UNZIP",
+    "UNZIPOPT",
+    "MAKEFILES",
+    "GNUMAKEFLAGS",
+    "COMPILER_PATH",
+    "GCC_EXEC_PREFIX",
+    "GOFLAGS",
+    "GOROOT",
+    "GOENV",
+    "NODE_REPL_EXTERNAL_MODULE",
 ];
+
+/// Ends of names that execute: `SYSTEMD_PAGER`, `SUDO_EDITOR`.
+const SUFFIXES: &[&str] = &["PAGER", "EDITOR", "BROWSER", "ASKPASS", "_RSH"];
 
 /// Variables that make other programs execute something.
 pub(crate) fn executes(name: &str, value: Option<&str>) -> bool {
@@ -115,7 +139,85 @@ pub(crate) fn executes(name: &str, value: Option<&str>) -> bool {
         )
         || name.starts_with("GIT_AUTHOR_")
         || name.starts_with("GIT_COMMITTER_");
-    !harmless && (PREFIXES.iter().any(|prefix| name.starts_with(prefix)) || NAMES.contains(&name))
+    !harmless
+        && (PREFIXES.iter().any(|prefix| name.starts_with(prefix))
+            || SUFFIXES.iter().any(|suffix| name.ends_with(suffix))
+            || NAMES.contains(&name))
+}
+
+/// Whether a text that is evaluated as arithmetic sets a variable that executes: `PATH=1`, `x[PATH++]`.
+pub(crate) fn is_set_in(text: &str) -> bool {
+    let part = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    let mut rest = text;
+    while let Some(start) = rest.find(part) {
+        let (before, from) = rest.split_at_checked(start).unwrap_or_default();
+        let (name, after) = from.split_at_checked(from.find(|c| !part(c)).unwrap_or(from.len())).unwrap_or_default();
+        let next = after.trim_start();
+        let operator = next.trim_start_matches(['+', '-', '*', '/', '%', '<', '>', '&', '^', '|', '[']);
+        let stepped =
+            next.starts_with("++") || next.starts_with("--") || before.ends_with("++") || before.ends_with("--");
+        if executes(name, None) && (stepped || operator.starts_with('=') || next.starts_with('[')) {
+            return true;
+        }
+        rest = after;
+    }
+    false
+}
+
+/// Whether a builtin sets or unsets variables that it is given the names of.
+pub(crate) fn is_about_variables(builtin: &str) -> bool {
+    matches!(builtin, "declare" | "local" | "typeset" | "export" | "readonly" | "read" | "mapfile" | "readarray")
+        || matches!(builtin, "printf" | "getopts" | "unset" | "wait")
+}
+
+/// Whether a builtin sets a variable that executes, or one that is not known.
+pub(crate) fn is_set_by(builtin: &str, command: &Command) -> bool {
+    let words = command.arguments();
+    match builtin {
+        "let" => return words.iter().any(|word| is_set_in(&word.fixed)),
+        // What the name stands for is another variable.
+        "declare" | "local" | "typeset" if command.has_option('n', "") => return true,
+        "printf" if words.first().is_some_and(|word| may_be_variable(word, words.len())) => return true,
+        _ if !is_about_variables(builtin) => return false,
+        _ => {}
+    }
+    let options = words.iter().take_while(|word| word.fixed.starts_with('-') && word.fixed != "--").count();
+    words.iter().enumerate().any(|(at, word)| {
+        let before = at.checked_sub(1).and_then(|before| words.get(before)).map_or("", |word| word.fixed.as_str());
+        let Some(text) = name_in(builtin, word, before, at) else { return at < options && !word.known };
+        let (name, value) = text.split_once('=').map_or((text, None), |(name, value)| (name, Some(value)));
+        let plain = name.split(['[', '+']).next().unwrap_or_default();
+        // Written as an assignment, a value does not split.
+        let start = word.raw.split_once('=').map_or("$", |(name, _)| name);
+        let open = !word.known && !text.contains('=') || word.splits && start.contains('$');
+        match builtin {
+            // Without it programs are looked for in the working directory.
+            "unset" => plain == "PATH" || open,
+            _ => executes(plain, value.filter(|_| word.known && plain == name)) || open,
+        }
+    })
+}
+
+/// The name, perhaps with a value, that a word gives to a builtin, behind the word `before`.
+fn name_in<'a>(builtin: &str, word: &'a Word, before: &str, at: usize) -> Option<&'a str> {
+    let text = word.fixed.as_str();
+    let option = text.starts_with('-');
+    let attached =
+        |letter: char| text.split_once(letter).map(|(_, rest)| rest).filter(|rest| option && !rest.is_empty());
+    let ends_in = |letters: &[char]| before.starts_with('-') && before.ends_with(letters);
+    match builtin {
+        "printf" if at == 0 => attached('v'),
+        "printf" => (at == 1 && ends_in(&['v'])).then_some(text),
+        "wait" => attached('p').or((ends_in(&['p'])).then_some(text)),
+        "read" if option => attached('a'),
+        "read" if !word.splits && ends_in(&['d', 'i', 'n', 'N', 'p', 't', 'u']) => None,
+        _ => (!option).then_some(text),
+    }
+}
+
+/// Whether the format of `printf` may be `-vNAME`.
+fn may_be_variable(format: &Word, words: usize) -> bool {
+    format.splits || words > 1 && !format.known && format.may_be_option() && !format.raw.contains([' ', '%', '\\'])
 }
 
 /// Variables that no program executes: languages, time, colours, and the like.

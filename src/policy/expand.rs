@@ -2,8 +2,10 @@
 
 use brush_parser::word::{self, Parameter, ParameterExpr, WordPiece, WordPieceWithSource};
 
+use super::environment;
 use super::misread;
 use super::walk::{DEPTH_MAX, Walk, excerpt};
+use super::word::Word;
 
 impl Walk {
     pub(super) fn word(&mut self, raw: &str) {
@@ -74,7 +76,7 @@ impl Walk {
             open += i32::from(c == '(') - i32::from(c == ')');
             open < 0
         });
-        if commands || raw.contains("\\$") || raw.contains("\\`") {
+        if commands || raw.contains("\\$") || raw.contains("\\`") || environment::is_set_in(raw) {
             self.unknown(format!("what `{}` evaluates", excerpt(raw)));
         }
         self.word(raw);
@@ -97,8 +99,23 @@ impl Walk {
         }
     }
 
+    /// What `${parameter:=raw}` sets.
+    fn assigned(&mut self, parameter: &Parameter, indirect: bool, raw: &str) {
+        match parameter {
+            Parameter::Named(name) | Parameter::NamedWithIndex { name, .. } if !indirect => {
+                let mut words = Word::read(raw, &self.options);
+                let value = words.pop().filter(|word| words.is_empty() && word.known).map(|word| word.fixed);
+                self.assign(name, value, raw.to_owned(), false);
+            }
+            _ => self.unknown("which variable `${!…:=…}` sets"),
+        }
+    }
+
     fn parameter(&mut self, expression: ParameterExpr) {
         use ParameterExpr as E;
+        if let E::AssignDefaultValues { parameter, indirect, default_value, .. } = &expression {
+            self.assigned(parameter, *indirect, default_value.as_deref().unwrap_or_default());
+        }
         let (parameter, first, second) = match expression {
             E::UseDefaultValues { parameter, default_value: text, .. }
             | E::AssignDefaultValues { parameter, default_value: text, .. }

@@ -3,6 +3,7 @@
 
 use std::ops::Range;
 
+use super::functions::Function;
 use super::word::Word;
 
 /// Everything found in one script.
@@ -17,7 +18,7 @@ pub(crate) struct Facts {
     /// Commands whose output goes into others: pipelines and substitutions.
     pub(crate) feeds: Vec<Feed>,
     /// Functions that the script defines; their bodies are among the commands.
-    pub(crate) functions: Vec<String>,
+    pub(crate) functions: Vec<Function>,
     /// Whether it evaluates arithmetic or names, and so the texts that its variables hold.
     pub(crate) evaluates: bool,
     /// Whether the output of a command may become such a text.
@@ -60,6 +61,8 @@ pub(crate) struct Command {
     pub(crate) input: Option<String>,
     /// Whether the shell changes nothing in it.
     pub(crate) exact: bool,
+    /// The shell that starts it, or a number of its own for what another program starts.
+    pub(crate) shell: usize,
     /// Of the command of the script itself that this is or that leads to it.
     pub(crate) span: Option<Span>,
 }

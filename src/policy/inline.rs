@@ -24,16 +24,16 @@ const INTERPRETERS: &[Interpreter] = &[
     ("nodejs", &["-e", "-p", "-pe", "--eval", "--print"], &["-r", "--require", "--import", "-C"]),
     ("deno", &["eval", "repl"], &[]),
     ("bun", &["-e", "-p", "--eval", "--print"], &[]),
-    ("perl", &["-e", "-E"], &["-I", "-M"]),
-    ("ruby", &["-e"], &["-I", "-r", "-C"]),
-    ("php", &["-r", "-B", "-R", "-E", "--run"], &["-d", "-c"]),
+    ("perl", &["-e", "-E"], &["-I"]),
+    ("ruby", &["-e"], &["-I", "-r", "-C", "-E"]),
+    ("php", &["-r", "-B", "-R", "-E", "--run"], &["-d", "-c", "-t", "-z"]),
     ("lua", &["-e"], &["-l"]),
     ("luajit", &["-e"], &["-l"]),
     ("tclsh", &[], &[]),
     ("wish", &[], &[]),
     ("Rscript", &["-e"], &[]),
     ("R", &["-e"], &[]),
-    ("julia", &["-e", "-E", "--eval", "--print"], &["-L", "-p", "-t"]),
+    ("julia", &["-e", "-E", "--eval", "--print"], &["-L", "-p", "-t", "-H", "-J", "-C", "-O"]),
     ("elixir", &["-e", "--eval"], &["-r"]),
     ("erl", &["-eval"], &[]),
     ("groovy", &["-e"], &[]),
@@ -62,7 +62,25 @@ const INTERPRETERS: &[Interpreter] = &[
 const RUNNERS: &[(&str, &[&str])] = &[
     ("go", &["run", "test", "generate", "tool", "vet"]),
     ("cargo", &["run", "r", "test", "t", "bench", "build", "b", "check", "c", "clippy", "doc", "nextest"]),
-    ("npm", &["run", "run-script", "rum", "test", "t", "tst", "start", "stop", "restart", "rebuild", "pack"]),
+    (
+        "npm",
+        &[
+            "run",
+            "run-script",
+            "rum",
+            "test",
+            "t",
+            "tst",
+            "start",
+            "stop",
+            "restart",
+            "rebuild",
+            "pack",
+            "exec",
+            "x",
+            "explore",
+        ],
+    ),
     ("pnpm", &[]),
     ("yarn", &[]),
     ("bun", &["run", "test", "build"]),
@@ -111,18 +129,57 @@ const RUNNERS: &[(&str, &[&str])] = &[
     ("emacs", &[]),
 ];
 
+/// Of interpreters whose short options cluster: those whose value is the rest of the word or the next one, and those
+/// whose value is the rest.
+const LETTERS: &[(&str, &str, &str)] = &[
+    ("python", "WXm", ""),
+    ("pypy", "WXm", ""),
+    ("perl", "I", "mMFixDV"),
+    ("ruby", "ICrE", "Fix"),
+    ("php", "cdFfgStz", ""),
+    ("julia", "HLJCtpOgm", ""),
+];
+
+/// Whether the cluster `text` has the option `letter`, which takes code.
+fn takes_in_cluster((_, valued, attached): &(&str, &str, &str), text: &str, letter: &str) -> bool {
+    let Some(cluster) = text.strip_prefix('-').filter(|rest| !rest.starts_with('-')) else { return false };
+    // `perl -M` makes code of its value: `-Mstrict;system(…)`.
+    let module = |rest: &str| rest.contains(|c: char| !(c.is_alphanumeric() || ":_=,-".contains(c)));
+    let end = cluster.find(|c| valued.contains(c) || attached.contains(c)).unwrap_or(cluster.len());
+    let (options, value) = cluster.split_at_checked(end).unwrap_or_default();
+    options.contains(letter) || attached.contains('M') && value.starts_with(['m', 'M']) && module(value)
+}
+
 /// What there is to doubt about `command`; `fed` says that others feed its input.
 pub(crate) fn doubt(command: &Command, fed: bool) -> Option<Doubt> {
     let name = command.unversioned()?;
     if let Some(interpreter) = INTERPRETERS.iter().find(|(known, ..)| *known == name) {
         return code(interpreter, command, fed);
     }
-    let first = command.positionals().first().map_or("", |word| word.fixed.as_str());
-    let runs = |(known, words): &&(&str, &[&str])| *known == name && (words.is_empty() || words.contains(&first));
+    let runs = |(known, words): &&(&str, &[&str])| {
+        *known == name && (words.is_empty() || subcommands(command).iter().any(|word| words.contains(word)))
+    };
     if RUNNERS.iter().any(|runner| runs(&runner)) && !asks_itself(command) {
         return Some(Doubt::Unread(format!("what the files of the directory make `{name}` run")));
     }
     hiding(name, command).map(|what| Doubt::Unread(what.to_owned()))
+}
+
+/// The words that may be the subcommand: the first one, or, as options may take it, the one behind.
+fn subcommands(command: &Command) -> Vec<&str> {
+    let (mut found, mut valued) = (Vec::new(), false);
+    for word in command.arguments() {
+        let text = word.fixed.as_str();
+        let option = text.starts_with(['-', '+']);
+        if !option {
+            found.push(text);
+            if !valued {
+                break;
+            }
+        }
+        valued = option && text.starts_with('-') && !text.contains('=');
+    }
+    found
 }
 
 /// Whether it only tells about itself.
@@ -133,17 +190,14 @@ fn asks_itself(command: &Command) -> bool {
 
 fn code(interpreter: &Interpreter, command: &Command, fed: bool) -> Option<Doubt> {
     let (name, inline, valued) = interpreter;
-    let clusters = matches!(*name, "perl" | "ruby" | "python" | "pypy");
+    let letters = LETTERS.iter().find(|(known, ..)| known == name);
     let takes_code = |text: &str| {
         inline.iter().any(|option| {
             let Some(letter) = option.strip_prefix('-').filter(|letter| letter.len() == 1) else {
                 return text == *option || text.starts_with(option) && text.contains('=');
             };
-            let attached = text.starts_with(option);
-            let flags = text.strip_prefix('-').unwrap_or_default();
-            let values = flags.starts_with(['I', 'M', 'm', 'r', 'x', 'F', 'C', 'D', 'd', 'W', 'X', '-']);
-            attached && !text.starts_with("--")
-                || clusters && !values && text.starts_with('-') && flags.contains(letter)
+            letters.is_none() && text.starts_with(option) && !text.starts_with("--")
+                || letters.is_some_and(|letters| takes_in_cluster(letters, text, letter))
         })
     };
     let mut words = command.arguments().iter();
@@ -156,7 +210,8 @@ fn code(interpreter: &Interpreter, command: &Command, fed: bool) -> Option<Doubt
             "-m" if *name == "python" || *name == "pypy" => {
                 return Some(Doubt::Unread("what the Python module does".to_owned()));
             }
-            "-" | "-s" => break,
+            "-" | "-s" | "/dev/stdin" => break,
+            _ if text.starts_with("/dev/fd/") || text.starts_with("/proc/self/fd/") => break,
             "--version" | "-V" | "--help" | "-h" | "-v" if command.arguments().len() == 1 => return None,
             _ if valued.contains(&text) => drop(words.next()),
             _ if text.starts_with('-') => {}

@@ -169,7 +169,8 @@ fn unasking(spec: &Spec) -> Spec {
 /// All words of a command that is nothing but these words.
 fn exact(command: &Command, index: usize, facts: &Facts) -> Option<Words> {
     let is_fed = facts.feeds.iter().any(|feed| feed.to.contains(&index));
-    let is_function = command.program().is_some_and(|name| facts.functions.iter().any(|function| function == name));
+    let is_function =
+        command.program().is_some_and(|name| facts.functions.iter().any(|function| function.name == name));
     if command.carrier || command.input.is_some() || is_fed || is_function {
         return None;
     }

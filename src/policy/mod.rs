@@ -11,6 +11,7 @@
 //! the container is the wall and this only says what runs without asking. It never matches regular
 //! expressions over text.
 
+mod awk;
 mod bounds;
 mod carry;
 mod commands;
@@ -21,6 +22,8 @@ mod evaluated;
 mod expand;
 mod facts;
 mod files;
+mod find;
+mod functions;
 mod git;
 mod image;
 mod index;
@@ -42,6 +45,7 @@ mod request;
 mod rights;
 mod sed;
 mod sources;
+mod sqlite;
 mod suggest;
 mod tables;
 mod variables;

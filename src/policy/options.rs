@@ -2,7 +2,7 @@
 //! `git -c`, `sort --compress-program`, `tar --to-command`, awk's `system`, sed's `e` and `w`.
 
 use super::carry::Carried;
-use super::facts::{Command, long_matches};
+use super::facts::Command;
 use super::word::Word;
 
 /// Long options that execute, by program; abbreviations count.
@@ -26,6 +26,7 @@ const LONG: &[(&str, &[&str])] = &[
             "rmt-command",
             "info-script",
             "new-volume-script",
+            "files-from",
         ],
     ),
     (
@@ -61,7 +62,7 @@ const LONG: &[(&str, &[&str])] = &[
 const SHORT: &[(&str, &str)] = &[
     ("wget", "e"),
     ("curl", "K"),
-    ("tar", "IF"),
+    ("tar", "IFT"),
     ("git", ""),
     ("zip", ""),
     ("rsync", "e"),
@@ -79,9 +80,9 @@ pub(crate) fn executing(name: &str, command: &Command) -> Vec<Carried> {
     for option in long {
         let hit = command.arguments().iter().take_while(|word| word.fixed != "--").any(|word| {
             word.fixed.strip_prefix("--").is_some_and(|text| {
-                let exact_only = matches!(*option, "tool" | "exec" | "pre" | "html" | "import" | "require");
+                let exact_only = matches!(*option, "tool" | "pre" | "import" | "require");
                 let written = text.split_once('=').map_or(text, |(name, _)| name);
-                if exact_only { written == *option } else { written.len() > 2 && long_matches(text, option) }
+                written == *option || !exact_only && !written.is_empty() && option.starts_with(written)
             })
         });
         if hit {
@@ -94,43 +95,104 @@ pub(crate) fn executing(name: &str, command: &Command) -> Vec<Carried> {
     }
     match name {
         "git" => super::git::git(command, &mut found),
-        "awk" | "gawk" | "mawk" | "nawk" => awk(command, &mut found),
+        "awk" | "gawk" | "mawk" | "nawk" | "original-awk" => super::awk::awk(command, &mut found),
         // The old style: `tar xIf ./program a.tar`.
         "tar"
             if command
                 .arguments()
                 .first()
-                .is_some_and(|word| !word.fixed.starts_with('-') && word.fixed.contains(['I', 'F'])) =>
+                .is_some_and(|word| !word.fixed.starts_with('-') && word.fixed.contains(['I', 'F', 'T'])) =>
         {
             found.push(Carried::Unknown("what `tar` runs".to_owned()))
         }
-        "sed" => sed(command, &mut found),
+        "sed" => super::sed::sed(command, &mut found),
         "vim" | "vi" | "nvim" | "view" | "vimdiff" | "less" | "more" if editor(name, command) => {
             found.push(Carried::Unknown(format!("what the commands given to `{name}` run")));
         }
         "gcc" | "g++" | "cc" | "clang" | "clang++" if has_word(command, "-wrapper") || plugin(command) => {
             found.push(Carried::Unknown(format!("what the compiler's plugin given to `{name}` runs")));
         }
-        "sqlite3" if command.arguments().iter().any(|word| !word.known || dot_command(&word.fixed)) => {
-            found.push(Carried::Unknown("what dot-commands of `sqlite3` run".to_owned()));
-        }
-        "zip" if command.has_option('\0', "unzip-command") || has_word(command, "-TT") => {
+        "sqlite3" => super::sqlite::sqlite(command, &mut found),
+        "zip" if command.arguments().iter().any(|word| word.fixed.starts_with('-') && word.fixed.contains("TT")) => {
             found.push(Carried::Unknown("what `zip -TT` runs".to_owned()));
         }
         _ => {}
     }
+    if is_open(name, command) {
+        found.push(Carried::Unknown(format!("what `{name}` runs, of which a word that is not known may be an option")));
+    }
     found
 }
 
-pub(super) fn has_word(command: &Command, text: &str) -> bool {
-    command.arguments().iter().any(|word| word.fixed == text)
+/// Short options whose value is the next word, of programs that also have options that execute.
+const VALUED: &[(&str, &str)] = &[
+    ("git", "mCFbB"),
+    ("sort", "kotST"),
+    ("tar", "fCXgb"),
+    ("rg", "efgtTABCmj"),
+    ("zip", "xibnt"),
+    ("split", "abCln"),
+    ("sed", "el"),
+    ("gcc", "oIL"),
+    ("g++", "oIL"),
+    ("make", "Cf"),
+];
+/// Parts of git with options that execute.
+const GIT_OPEN: &[&str] = &[
+    "archive",
+    "bisect",
+    "clone",
+    "config",
+    "fetch",
+    "grep",
+    "init",
+    "ls-remote",
+    "pull",
+    "push",
+    "rebase",
+    "send-email",
+    "submodule",
+];
+
+/// Whether a word that is not known may be one of the program's options that execute.
+fn is_open(name: &str, command: &Command) -> bool {
+    let executes = LONG.iter().any(|(program, _)| *program == name && name != "jq")
+        || SHORT.iter().any(|(program, _)| *program == name)
+        || matches!(
+            name,
+            "sed" | "vim" | "vi" | "nvim" | "view" | "vimdiff" | "more" | "g++" | "cc" | "clang" | "clang++"
+        );
+    let part = command.positionals().first().and_then(|word| word.text());
+    // That curl obeys a file starts no program.
+    if !executes || name == "curl" || name == "git" && part.is_some_and(|part| !GIT_OPEN.contains(&part)) {
+        return false;
+    }
+    let valued = VALUED.iter().find(|(program, _)| *program == name).map_or("", |(_, letters)| *letters);
+    let takes = |word: &&Word| {
+        word.known
+            && word.fixed.starts_with('-')
+            && !word.fixed.starts_with("--")
+            && word.fixed.ends_with(|c| valued.contains(c))
+    };
+    // A part behind the letter of an option makes no other one, where no letter executes.
+    let attached = |word: &Word| {
+        let letters =
+            word.fixed.strip_prefix('-').filter(|rest| !word.glob && !rest.is_empty() && !rest.starts_with('-'));
+        letters.is_some_and(|letters| {
+            letters.contains(|c| valued.contains(c)) || !SHORT.iter().any(|(program, _)| *program == name)
+        })
+    };
+    let words: Vec<&Word> = command.arguments().iter().take_while(|word| word.fixed != "--").collect();
+    let open = |(at, word): (usize, &&Word)| {
+        let value = at.checked_sub(1).and_then(|before| words.get(before)).is_some_and(takes);
+        // What `find` puts in begins with one of its own words.
+        word.may_be_option() && (word.splits || !value && !attached(word)) && word.raw != "{}"
+    };
+    words.iter().enumerate().any(open)
 }
 
-/// Whether it is a command of sqlite3 that may do more than show.
-fn dot_command(text: &str) -> bool {
-    let harmless = [".tables", ".schema", ".headers", ".mode", ".databases", ".indexes", ".dump", ".width", ".help"];
-    let name = text.split_whitespace().next().unwrap_or_default();
-    name.starts_with('.') && !name.starts_with("./") && (text.contains(['\n', '|', ';']) || !harmless.contains(&name))
+fn has_word(command: &Command, text: &str) -> bool {
+    command.arguments().iter().any(|word| word.fixed == text)
 }
 
 fn plugin(command: &Command) -> bool {
@@ -146,106 +208,4 @@ fn editor(name: &str, command: &Command) -> bool {
         let option = ["-c", "-S", "-s", "-u", "-U", "-i", "-e", "--cmd"].iter().any(|option| text.starts_with(option));
         command || option && !pager || pager && (text.starts_with("-k") || text.starts_with("--lesskey"))
     })
-}
-
-fn awk(command: &Command, found: &mut Vec<Carried>) {
-    let mut unknown = |what: &str| found.push(Carried::Unknown(what.to_owned()));
-    let mut words = command.arguments().iter();
-    let mut program_seen = false;
-    while let Some(word) = words.next() {
-        let text = word.fixed.as_str();
-        match text {
-            "-F" | "-v" | "--assign" | "--field-separator" => drop(words.next()),
-            _ if text.starts_with("-f")
-                || text.starts_with("--file")
-                || text.starts_with("-i")
-                || text.starts_with("-l") =>
-            {
-                return unknown("what the awk program in a file runs");
-            }
-            _ if text.starts_with("-e") || text.starts_with("--source") => {
-                return unknown("what `awk --source` runs");
-            }
-            _ if text.starts_with('-') && text.len() > 1 => {}
-            _ if !program_seen => {
-                program_seen = true;
-                if !word.known {
-                    return unknown("what this awk program runs");
-                }
-                let pipes = text.replace("||", "").contains('|');
-                if text.contains("system") || text.contains('@') && text.contains("load") || pipes {
-                    return unknown("what this awk program runs");
-                }
-            }
-            _ => {}
-        }
-    }
-}
-
-fn sed(command: &Command, found: &mut Vec<Carried>) {
-    let mut scripts: Vec<Word> = Vec::new();
-    let mut first = None;
-    let mut words = command.arguments().iter();
-    while let Some(word) = words.next() {
-        let text = word.fixed.as_str();
-        let part = |text: &str| Word { fixed: text.to_owned(), ..word.clone() };
-        if let Some(value) = text.strip_prefix("--expression=") {
-            scripts.push(part(value));
-        } else if text.starts_with("--e") {
-            scripts.extend(words.next().cloned());
-        } else if text.starts_with("--f") {
-            return found.push(Carried::Unknown("what the sed script in a file runs".to_owned()));
-        } else if let Some(cluster) = text.strip_prefix('-').filter(|rest| !rest.is_empty() && !rest.starts_with('-')) {
-            let rest = cluster.trim_start_matches(['n', 'E', 'r', 's', 'u', 'z']);
-            match (rest.strip_prefix('e'), rest.starts_with('f')) {
-                (Some(""), _) => scripts.extend(words.next().cloned()),
-                (Some(script), _) => scripts.push(part(script)),
-                (None, true) => return found.push(Carried::Unknown("what the sed script in a file runs".to_owned())),
-                (None, false) => {}
-            }
-        } else if !text.starts_with('-') && first.is_none() {
-            first = Some(word.clone());
-        }
-    }
-    if scripts.is_empty() {
-        scripts.extend(first);
-    }
-    for script in scripts {
-        let text = if script.known { Some(script.fixed.clone()) } else { blanked(&script.raw) };
-        match text.and_then(|text| super::sed::effects(&text)) {
-            Some(files) => found.extend(files.iter().map(|file| Carried::Writes(Word::of(file)))),
-            None => found.push(Carried::Unknown("what this sed script runs".to_owned())),
-        }
-    }
-}
-
-/// A double-quoted text with an `x` for each variable; `None` when commands or more stand in it.
-fn blanked(raw: &str) -> Option<String> {
-    let inner = raw.strip_prefix('"')?.strip_suffix('"')?;
-    if inner.contains(['`', '"', '\\']) {
-        return None;
-    }
-    let mut parts = inner.split('$');
-    let mut text = parts.next()?.to_owned();
-    for part in parts {
-        if let Some(command) = part.strip_prefix('(') {
-            // What it runs is judged on its own.
-            let (inside, rest) = command.split_once(')')?;
-            if inside.contains(['(', '$']) {
-                return None;
-            }
-            text.push('x');
-            text.push_str(rest);
-            continue;
-        }
-        let (name, rest) = match part.strip_prefix('{') {
-            Some(braced) => braced.split_once('}')?,
-            None => {
-                part.split_at_checked(part.find(|c: char| !(c.is_alphanumeric() || c == '_')).unwrap_or(part.len()))?
-            }
-        };
-        text.push(if name.is_empty() { '$' } else { 'x' });
-        text.push_str(rest);
-    }
-    Some(text)
 }

@@ -102,6 +102,14 @@ impl Area {
 
     /// Where the path `word` points; `writes` when it is written there.
     pub(crate) fn place(&self, word: &Word, writes: bool) -> Place {
+        match self.place_of_front(word, writes) {
+            Place::Fine if word.glob && self.may_be_denied(&word.fixed) => Place::PerhapsOutside(word.raw.clone()),
+            place => place,
+        }
+    }
+
+    /// By the part that no glob follows.
+    fn place_of_front(&self, word: &Word, writes: bool) -> Place {
         let text = word.fixed.as_str();
         if writes && !word.known && word.raw.contains("/..") {
             return Place::PerhapsOutside(word.raw.clone());
@@ -128,6 +136,21 @@ impl Area {
         }
         let may_fit = self.roots.iter().chain(&self.denied).any(|root| root.to_string_lossy().starts_with(fixed));
         if may_fit || !writes { Place::Fine } else { Place::PerhapsOutside(shown) }
+    }
+
+    /// Whether a glob may be one of the denied paths, or a path below: `~/.ss?/id`.
+    fn may_be_denied(&self, glob: &str) -> bool {
+        let rest = glob.strip_prefix("~/").unwrap_or(glob);
+        let glob = normal(&self.home.join(rest));
+        let mut denied = self.denied.iter().map(|path| path.components());
+        denied.any(|mut path| {
+            let mut parts = glob.components();
+            path.all(|name| {
+                parts.next().is_some_and(|part| {
+                    may_fit(&part.as_os_str().to_string_lossy(), &name.as_os_str().to_string_lossy())
+                })
+            })
+        })
     }
 
     fn fits(&self, path: &Path, writes: bool) -> bool {
@@ -157,6 +180,30 @@ impl Area {
         }
         Place::Fine
     }
+}
+
+/// Whether a part of a glob may be `name`; what stands between brackets is taken for any character.
+fn may_fit(glob: &str, name: &str) -> bool {
+    // What stands for any character stands for no dot in front.
+    let hidden = name.starts_with('.') && glob.starts_with(['*', '?', '[']);
+    let mut ends = vec![0];
+    let (mut rest, letters) = (glob.chars(), name.chars().collect::<Vec<_>>());
+    while let Some(c) = rest.next() {
+        ends = match c {
+            '*' => (ends.first().copied().unwrap_or(letters.len())..=letters.len()).collect(),
+            _ => {
+                if c == '[' {
+                    rest.by_ref().find(|c| *c == ']');
+                }
+                let fits = |at: &usize| letters.get(*at).is_some_and(|letter| matches!(c, '?' | '[') || *letter == c);
+                ends.into_iter().filter(fits).map(|at| at + 1).collect()
+            }
+        };
+        if ends.is_empty() {
+            return false;
+        }
+    }
+    !hidden && ends.contains(&letters.len())
 }
 
 /// As `Path::starts_with`, for paths that are [`normal`] already: the bytes tell.

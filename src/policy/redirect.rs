@@ -57,7 +57,7 @@ impl Walk {
                     }
                     IoFileRedirectTarget::ProcessSubstitution(_, shell) => {
                         self.written.repeats += 1;
-                        self.list(&shell.list);
+                        self.apart(&shell.list);
                     }
                     IoFileRedirectTarget::Fd(_) => {}
                 }

@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 use super::facts::Command;
 
 /// Changes whenever these tables change a decision.
-pub(crate) const VERSION: &str = "castoff tables 3";
+pub(crate) const VERSION: &str = "castoff tables 4";
 
 /// Names of programs.
 #[derive(Debug)]
@@ -48,6 +48,8 @@ pub(crate) static SYSTEM: Names = names!("tables/system.txt");
 pub(crate) static BUILDERS: Names = names!("tables/builders.txt");
 /// Parts of git that come with it; any other is an alias or an extension.
 pub(crate) static GIT: Names = names!("tables/git.txt");
+/// Programs that run others in ways that are not looked into.
+pub(crate) static OPAQUE: Names = names!("tables/opaque.txt");
 /// Programs that reach the network whatever they are told.
 pub(crate) static OUTGOING: Names = names!("tables/outgoing.txt");
 

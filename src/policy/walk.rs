@@ -9,6 +9,7 @@ use brush_parser::ast::{
 use super::carry::{self, Carried};
 use super::dialect;
 use super::facts::{Assignment, Command, Facts, Feed, Redirect, Span, Unknown};
+use super::functions::Shell;
 use super::redirect::{self, Input, word_of};
 use super::sources::Room;
 use super::word::Word;
@@ -34,6 +35,8 @@ pub(super) struct Walk {
     /// Whether the room was too small.
     pub(super) cramped: bool,
     pub(super) written: Written,
+    pub(super) shell: Shell,
+    pub(super) shells: usize,
 }
 
 impl Walk {
@@ -49,6 +52,8 @@ impl Walk {
             room,
             cramped: false,
             written: Written::default(),
+            shell: Shell::of_script(),
+            shells: 0,
         }
     }
 
@@ -129,7 +134,7 @@ impl Walk {
                 if body.iter().any(|command| command.program() == Some(&name)) {
                     self.unknown(format!("function `{name}` calls itself"));
                 }
-                self.facts.functions.push(name);
+                self.define(&name, before);
             }
             Node::ExtendedTest(test, redirects) => {
                 self.overwrites(redirects.as_ref());
@@ -195,14 +200,14 @@ impl Walk {
             Item::ProcessSubstitution(kind, shell) => {
                 self.written.repeats += 1;
                 words.push(Word::unknown(&format!("{kind}(…)")));
-                self.list(&shell.list);
+                self.apart(&shell.list);
             }
         }
     }
 
     fn argument(&mut self, word: &brush_parser::ast::Word, words: &mut Vec<Word>) {
         if self.numbers_file(word) {
-            return;
+            return self.assign(word.value.trim_matches(['{', '}']), None, String::new(), false);
         }
         self.broken_lines(word);
         self.word(&word.value);
@@ -267,7 +272,8 @@ impl Walk {
         self.depth += 1;
         let command_input = input.clone();
         let (input, exact) = input.map_or((None, false), |input| (Some(input.text), input.exact));
-        let mut command = Command { words, carrier: false, input, exact, span: self.span.clone() };
+        let mut command =
+            Command { words, carrier: false, input, exact, shell: self.shell.at, span: self.span.clone() };
         if command.program().is_none() {
             let raw = command.words.first().map_or("", |word| word.raw.as_str());
             self.unknown(format!("which program `{}` is", excerpt(raw)));
@@ -278,6 +284,7 @@ impl Walk {
             command.carrier = true;
             carried.push(own);
         }
+        let outer = self.enter(command.name());
         self.facts.commands.push(command);
         for item in carried {
             match item {
@@ -307,6 +314,7 @@ impl Walk {
                 Carried::Nothing => {}
             }
         }
+        self.shell = outer;
         self.depth -= 1;
     }
 }

@@ -18,6 +18,8 @@ pub(crate) struct Word {
     pub(crate) known: bool,
     /// Whether an unquoted `*`, `?` or `[` stands in it.
     pub(crate) glob: bool,
+    /// Whether a part that is not known may become several words, or none.
+    pub(crate) splits: bool,
 }
 
 impl Word {
@@ -31,14 +33,25 @@ impl Word {
         self.known.then_some(self.fixed.as_str())
     }
 
+    /// Whether it may become several words, or none.
+    pub(crate) fn is_loose(&self) -> bool {
+        self.splits || self.glob
+    }
+
+    /// Whether the program may read it as an option, or one that follows from it: `"$x"`, `a$x`, `*`, but not `./*`.
+    pub(crate) fn may_be_option(&self) -> bool {
+        let open = self.fixed.is_empty() || self.fixed.starts_with('-');
+        self.splits || !self.known && open || self.glob && self.fixed.starts_with(['-', '*', '?', '['])
+    }
+
     /// A word of known text.
     pub(crate) fn of(text: &str) -> Self {
-        Self { raw: text.to_owned(), fixed: text.to_owned(), known: true, glob: false }
+        Self { raw: text.to_owned(), fixed: text.to_owned(), known: true, glob: false, splits: false }
     }
 
     /// A word of which nothing is known.
     pub(crate) fn unknown(raw: &str) -> Self {
-        Self { raw: raw.to_owned(), fixed: String::new(), known: false, glob: false }
+        Self { raw: raw.to_owned(), fixed: String::new(), known: false, glob: false, splits: true }
     }
 
     /// The words that `raw` expands to by braces, each as far as it is known.
@@ -55,7 +68,13 @@ impl Word {
 
     /// The word, when all that is special in it are plain quotes and globs; the parser takes longer.
     fn plain(raw: &str) -> Option<Self> {
-        let mut word = Self { raw: raw.to_owned(), fixed: String::with_capacity(raw.len()), known: true, glob: false };
+        let mut word = Self {
+            raw: raw.to_owned(),
+            fixed: String::with_capacity(raw.len()),
+            known: true,
+            glob: false,
+            splits: false,
+        };
         let mut rest = raw.chars();
         while let Some(c) = rest.next() {
             match c {
@@ -78,7 +97,7 @@ impl Word {
     }
 
     fn read_one(raw: &str, options: &ParserOptions) -> Self {
-        let mut word = Self { raw: raw.to_owned(), fixed: String::new(), known: true, glob: false };
+        let mut word = Self { raw: raw.to_owned(), fixed: String::new(), known: true, glob: false, splits: false };
         match word::parse(raw, options) {
             Ok(pieces) => word.pieces(pieces, false),
             Err(_) => word.known = false,
@@ -120,14 +139,25 @@ impl Word {
                 }) if self.fixed.is_empty() && matches!(name.as_str(), "HOME" | "PWD") => {
                     self.push(if name == "HOME" { "~" } else { "." });
                 }
+                WordPiece::CommandSubstitution(source) if is_one_word(&source) => self.known = false,
                 WordPiece::TildeExpansion(_)
                 | WordPiece::ParameterExpansion(_)
                 | WordPiece::CommandSubstitution(_)
                 | WordPiece::BackquotedCommandSubstitution(_)
-                | WordPiece::ArithmeticExpression(_) => self.known = false,
+                | WordPiece::ArithmeticExpression(_) => {
+                    self.known = false;
+                    // Also between double quotes: `"$@"`, `"${a[@]}"`, `"${!x}"`.
+                    self.splits |= !quoted || ["$@", "${@", "[@]", "${!"].iter().any(|list| self.raw.contains(list));
+                }
             }
         }
     }
+}
+
+/// Whether a substitution gives a number or a time, and no space: `$(nproc)`, `$(date +%F)`.
+fn is_one_word(source: &str) -> bool {
+    let format = source.trim().strip_prefix("date +").map(|format| format.trim_matches(['"', '\'']));
+    source.trim() == "nproc" || format.is_some_and(|format| format.chars().all(|c| "%YmdHMSFTjsNyu_:.-".contains(c)))
 }
 
 /// Appends every way that `raw` expands by unquoted `{a,b}` to each of `heads`; false when it is a

@@ -1,6 +1,8 @@
 //! The wrappers as data: programs that run the command which their words make up, and how their
 //! options are read. An option that is not here is not known, and then neither is what they run.
 
+use super::word::Word;
+
 /// How the options of a wrapper are read.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Wrapper {
@@ -55,7 +57,7 @@ const WRAPPERS: &[Wrapper] = &[
     Wrapper { long: &["ctty", "fork", "wait"], ..plain("setsid", "cfw", "") },
     Wrapper { long: &["ignore"], long_values: &["class", "classdata"], ..plain("ionice", "t", "cn") },
     Wrapper { long: &["all-tasks", "cpu-list"], skip: 1, ..plain("taskset", "ac", "") },
-    Wrapper { skip: 1, ..plain("chrt", "abfior", "TPD") },
+    Wrapper { long_values: &["pid"], skip: 1, ..plain("chrt", "abfior", "TPD") },
     Wrapper {
         long: &["non-interactive", "preserve-env", "set-home", "stdin"],
         long_values: &["user", "group", "chdir"],
@@ -76,18 +78,19 @@ const WRAPPERS: &[Wrapper] = &[
     Wrapper {
         long: &["follow-forks", "summary-only", "summary", "no-abbrev"],
         long_values: &["output", "trace", "string-limit"],
-        ..plain("strace", "fFqrtTvVyCcdhikwxzZ", "eoOpPsSabEuUIX")
+        ..plain("strace", "fFqrtTvVyCcdhikwxzZ", "eoOpPsSabuUIX")
     },
     plain("ltrace", "fcCrtTSi", "eosulnapAD"),
     Wrapper { long: &["errexit"], ..plain("chronic", "ev", "") },
+    plain("ifne", "n", ""),
+    Wrapper { long: &["show-hosts", "show-principal"], ..plain("distcc", "j", "") },
     plain("tsp", "nfd", ""),
     plain("catchsegv", "", ""),
     plain("eatmydata", "", ""),
     plain("fakeroot", "", ""),
-    plain("faketime", "f", ""),
+    Wrapper { skip: 1, ..plain("faketime", "f", "") },
     plain("dbus-run-session", "", ""),
     plain("xvfb-run", "a", "enps"),
-    plain("dotenv", "", "fe"),
     plain("cross-env", "", ""),
     plain("caffeinate", "dimsu", "tw"),
     plain("proxychains", "q", "f"),
@@ -116,6 +119,20 @@ impl Wrapper {
         WRAPPERS
             .iter()
             .find(|wrapper| wrapper.name == name && (wrapper.command.is_empty() || Some(wrapper.command) == next))
+    }
+
+    /// Whether the word that makes `name` a wrapper stands behind options.
+    pub(crate) fn of_later(name: &str, arguments: &[Word]) -> bool {
+        let later = |wrapper: &Self| arguments.iter().any(|word| word.fixed == wrapper.command);
+        let behind =
+            arguments.first().is_some_and(|first| first.text().is_none_or(|text| text.starts_with(['-', '+'])));
+        behind && WRAPPERS.iter().any(|wrapper| wrapper.name == name && later(wrapper))
+    }
+
+    /// Whether an option with its value runs a program of its own: `strace -o '|program'`.
+    pub(crate) fn runs_by(&self, option: &str, value: Option<&Word>) -> bool {
+        let program = |text: &str| text.contains(['|', '!']);
+        self.name == "strace" && (program(option) || value.is_some_and(|word| program(&word.fixed) || !word.known))
     }
 
     /// Whether the word after the program only says that it is a wrapper.

@@ -16,7 +16,7 @@ mod properties;
 mod recorded;
 mod scripts;
 mod shell_structure;
-
+mod unseen;
 mod wrappers;
 mod written_wrong;
 
