@@ -164,6 +164,18 @@ pub(crate) fn is_set_in(text: &str) -> bool {
     false
 }
 
+/// Whether a text that is evaluated as arithmetic sets the variable whose name another one holds: `$x=1`.
+pub(crate) fn is_set_through(text: &str) -> bool {
+    let operators = ["=", "+=", "-=", "*=", "/=", "%=", "<<=", ">>=", "&=", "^=", "|="];
+    let assigns = |text: &str| {
+        operators.iter().any(|operator| text.strip_prefix(operator).is_some_and(|rest| !rest.starts_with('=')))
+    };
+    let part = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '{';
+    let named =
+        text.split('$').skip(1).any(|rest| assigns(rest.trim_start_matches(part).trim_start_matches('}').trim_start()));
+    named || text.contains("$(") && text.split(')').skip(1).any(|rest| assigns(rest.trim_start()))
+}
+
 /// Whether a builtin sets or unsets variables that it is given the names of.
 pub(crate) fn is_about_variables(builtin: &str) -> bool {
     matches!(builtin, "declare" | "local" | "typeset" | "export" | "readonly" | "read" | "mapfile" | "readarray")
@@ -174,7 +186,7 @@ pub(crate) fn is_about_variables(builtin: &str) -> bool {
 pub(crate) fn is_set_by(builtin: &str, command: &Command) -> bool {
     let words = command.arguments();
     match builtin {
-        "let" => return words.iter().any(|word| is_set_in(&word.fixed)),
+        "let" => return words.iter().any(|word| is_set_in(&word.fixed) || is_set_through(&word.raw)),
         // What the name stands for is another variable.
         "declare" | "local" | "typeset" if command.has_option('n', "") => return true,
         "printf" if words.first().is_some_and(|word| may_be_variable(word, words.len())) => return true,

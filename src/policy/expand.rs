@@ -76,7 +76,12 @@ impl Walk {
             open += i32::from(c == '(') - i32::from(c == ')');
             open < 0
         });
-        if commands || raw.contains("\\$") || raw.contains("\\`") || environment::is_set_in(raw) {
+        if commands
+            || raw.contains("\\$")
+            || raw.contains("\\`")
+            || environment::is_set_in(raw)
+            || environment::is_set_through(raw)
+        {
             self.unknown(format!("what `{}` evaluates", excerpt(raw)));
         }
         self.word(raw);
@@ -107,7 +112,11 @@ impl Walk {
                 let value = words.pop().filter(|word| words.is_empty() && word.known).map(|word| word.fixed);
                 self.assign(name, value, raw.to_owned(), false);
             }
-            _ => self.unknown("which variable `${!…:=…}` sets"),
+            Parameter::Named(_)
+            | Parameter::NamedWithIndex { .. }
+            | Parameter::NamedWithAllIndices { .. }
+            | Parameter::Positional(_)
+            | Parameter::Special(_) => self.unknown("which variable `${!…:=…}` sets"),
         }
     }
 

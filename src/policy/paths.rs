@@ -102,10 +102,11 @@ impl Area {
 
     /// Where the path `word` points; `writes` when it is written there.
     pub(crate) fn place(&self, word: &Word, writes: bool) -> Place {
-        match self.place_of_front(word, writes) {
-            Place::Fine if word.glob && self.may_be_denied(&word.fixed) => Place::PerhapsOutside(word.raw.clone()),
-            place => place,
+        let place = self.place_of_front(word, writes);
+        if place == Place::Fine && word.glob && self.may_be_denied(&word.fixed) {
+            return Place::PerhapsOutside(word.raw.clone());
         }
+        place
     }
 
     /// By the part that no glob follows.

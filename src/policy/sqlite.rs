@@ -35,7 +35,7 @@ pub(super) fn sqlite(command: &Command, found: &mut Vec<Carried>) {
     }
     // Without commands among its words it reads them.
     let read = command.input.as_deref().filter(|text| command.exact || !text.contains(['$', '`']));
-    if opened && given < 2 && !read.is_some_and(|text| !text.trim_matches(['\'', '"']).lines().any(runs)) {
+    if opened && given < 2 && read.is_none_or(|text| text.trim_matches(['\'', '"']).lines().any(runs)) {
         unknown("what the input makes `sqlite3` run");
     }
 }

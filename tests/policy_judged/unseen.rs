@@ -51,7 +51,7 @@ fn a_function_excuses_only_what_surely_runs_it() {
 
 #[test]
 fn a_variable_that_executes_is_set_by_other_means() {
-    let strict = preset("strict", &[]);
+    let strict = preset("strict", &["awk"]);
     none_allowed(
         &strict,
         &[
@@ -81,6 +81,10 @@ fn a_variable_that_executes_is_set_by_other_means() {
             "echo ${x:PATH=1}; ls",
             "x[PATH=1]=2; ls",
             "let PATH=1; ls",
+            "x=PATH; let $x=1; ls",
+            "x=PATH; (($x = 1)); ls",
+            "x=PATH; echo $((${x} += 1)); ls",
+            "echo $(($(cat a)=1)); ls",
             "x='PATH=1'; ((x)); ls",
             "read x <<< 'PATH=1'; ((x)); ls",
             "declare -i x='PATH=1'; ls",
@@ -113,7 +117,8 @@ fn a_variable_that_executes_is_set_by_other_means() {
             "read -r -p 'path: ' x < a",
             "read -r -d \"$y\" x < a",
             "printf '%s\\n' \"$x\"; printf \"$x: %s\\n\" y; printf -v x y",
-            "i=1; ((i++)); echo $((i + 1)) ${x:1:2}; let i=i+1",
+            "i=1; ((i++)); echo $((i + 1)) ${x:1:2}; let i=i+1 \"j=$i\"",
+            "x=1; (($x == 1)); echo $(($x <= 2 && ${x} >= 1 || $(cat a) == 2)); awk '{ $1=2 }' a",
             "[[ $x -eq 1 && $y == a ]]",
             "set -euo pipefail; set -- a \"$b\"",
             ": \"${x:=1}\"",
