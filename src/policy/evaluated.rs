@@ -54,7 +54,13 @@ fn evaluates(command: &Command) -> bool {
         Some("let") => true,
         Some("test" | "[") => arguments.iter().any(|word| split(word) || matches!(word.fixed.as_str(), "-v" | "-R")),
         Some("printf") => arguments.iter().take(1).any(|word| word.fixed.starts_with("-v") || split(word)),
-        Some("read" | "mapfile" | "readarray" | "getopts" | "unset" | "wait") => arguments.iter().any(named),
+        Some("read") => arguments.iter().enumerate().any(|(at, word)| {
+            // The value of an option is no name.
+            let before = at.checked_sub(1).and_then(|at| arguments.get(at)).map_or("", |word| word.fixed.as_str());
+            let value = before.starts_with('-') && before.ends_with(['d', 'i', 'n', 'N', 'p', 't', 'u']);
+            named(word) && !(value && word.raw.starts_with('"'))
+        }),
+        Some("mapfile" | "readarray" | "getopts" | "unset" | "wait") => arguments.iter().any(named),
         Some("declare" | "typeset" | "local" | "export" | "readonly") => {
             command.has_option('i', "") || command.has_option('n', "") || arguments.iter().any(named)
         }

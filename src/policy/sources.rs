@@ -81,14 +81,14 @@ impl Walk {
         self.sources += 1;
         // A file that another shell writes may be elsewhere, or not be there.
         let inner = usize::from(self.sources > 1);
-        self.written.branches += inner;
+        self.written.inner += inner;
         let outer = std::mem::replace(&mut self.source, source.to_owned());
         if !self.read(source) {
             self.unknown(format!("`{}` cannot be parsed", excerpt(source)));
             self.parts(source);
         }
         self.source = outer;
-        self.written.branches -= inner;
+        self.written.inner -= inner;
         self.sources -= 1;
         self.depth -= 1;
     }

@@ -33,6 +33,8 @@ pub(super) struct Written {
     asked: usize,
     /// How many conditions, pipelines and the like stand around: what is written there may not be.
     pub(super) branches: usize,
+    /// How many texts of other shells stand around: what is written there may be elsewhere.
+    pub(super) inner: usize,
     /// How many loops, functions and the like stand around: what comes later may run before. And how much else may
     /// change files, or keep them from being written, for good.
     pub(super) repeats: usize,
@@ -72,7 +74,7 @@ impl Written {
         let name = words.first().and_then(Word::text).unwrap_or_default();
         let writes: Vec<&Word> = redirects.iter().filter(|one| one.writes).map(|one| &one.target).collect();
         writes.iter().for_each(|target| self.changed(target));
-        let certain = self.branches == 0 && self.repeats == 0 && self.files.len() < FILES_MAX;
+        let certain = self.branches + self.repeats + self.inner == 0 && self.files.len() < FILES_MAX;
         if let Some((path, text)) = copied.filter(|_| certain) {
             self.files.push((plain(&path).to_owned(), text));
         }

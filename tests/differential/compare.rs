@@ -105,7 +105,9 @@ impl Lists {
                 && base_name(name).starts_with(|c: char| c.is_ascii_alphanumeric())
         };
         let listed = |other: &&String| plain(other) && base_name(other) != base_name(name) && !needs_no_entry(other);
-        let mut list: Vec<String> = programs.iter().filter(listed).cloned().chain(["nothing".to_owned()]).collect();
+        // In quotes, for what is named as a word of the shell.
+        let quoted = programs.iter().filter(listed).map(|other| format!("'{other}'"));
+        let mut list: Vec<String> = quoted.chain(["nothing".to_owned()]).collect();
         list.sort();
         list.dedup();
         let mut known = self.0.borrow_mut();
