@@ -100,6 +100,14 @@ impl Lists {
         if script.contains(&format!(">{own}")) || script.contains(&format!("> {own}")) {
             return false;
         }
+        // What a compiler on the list makes needs no entry, and is for `strict` to ask about.
+        let builders = include_str!("../../src/policy/tables/builders.txt").lines().skip(1);
+        let builds = |program: &String| {
+            builders.clone().flat_map(str::split_whitespace).any(|builder| builder == base_name(program))
+        };
+        if name.contains('/') && !name.starts_with('/') && programs.iter().any(builds) {
+            return false;
+        }
         let plain = |name: &str| {
             name.chars().all(|c| c.is_ascii_alphanumeric() || "_-./".contains(c))
                 && base_name(name).starts_with(|c: char| c.is_ascii_alphanumeric())
