@@ -86,7 +86,7 @@ fn a_mistake_in_the_limits_is_shown_where_it_stands() {
         ("rate_limits:\n  x: { daily_budget: -1 }\n", "limits.yaml:2:22: `-1` is not an amount"),
         ("rate_limits: { x: { daily_budget: 0.0000001 } }", "is not an amount"),
         ("rate_limits: { x: { alert_at: \"120%\" } }", "`120%` is not an amount"),
-        ("rate_limits: { x: { weekly: 1 } }", "unknown field `weekly`"),
+        ("rate_limits: { x: { weekly: 1 } }", "there is no key `weekly` here"),
         ("rate_limits: { X Y: { daily_budget: 1 } }", "`X Y` names no provider"),
         ("time_zone: Europe/Berln\n", "limits.yaml:1:12: `Europe/Berln` is no time zone"),
         (
@@ -161,12 +161,12 @@ fn a_mistake_in_the_prices_is_shown_where_it_stands() {
         ("prices:\n  x/y: { input: 0, output: 0 }\n", "`x/y` costs nothing"),
         ("prices:\n  x/y: { free: true, input: 1 }\n", "`x/y` is free and has a price"),
         ("prices:\n  x/y: { input: cheap, output: 1 }\n", "prices.yaml:2:17: `cheap` is not an amount"),
-        ("prices:\n  x/y: { input: 1, output: 1, cached: 1 }\n", "unknown field `cached`"),
+        ("prices:\n  x/y: { input: 1, output: 1, cached: 1 }\n", "there is no key `cached` here"),
         ("prices:\n  x/y: { input: 1, output: 1, long: { above: 9, input: 1 } }\n", "missing field `output`"),
         ("prices:\n  y: { free: true }\n", "`y` names no model"),
         ("prices:\n  x/*y: { free: true }\n", "`x/*y` names no model"),
         ("as_of: yesterday\n", "prices.yaml:1:8: `yesterday` is no date"),
-        ("price: {}\n", "unknown field `price`"),
+        ("price: {}\n", "there is no key `price` here"),
     ] {
         let shown = message(text);
         assert!(shown.contains(wrong) && shown.contains("\nhint: "), "{text}\n{shown}");
@@ -237,11 +237,11 @@ fn a_mistake_in_the_settings_is_shown_where_it_stands() {
         ("providers:\n  ollama: { kind: openai }\n", "`ollama` has no `base_url`"),
         ("providers:\n  Lan: { kind: openai, base_url: \"https://x\" }\n", "`Lan` names no provider"),
         ("providers: { lan: { kind: openai, base_url: \"https://me:key@x\" } }", "holds a name or a password"),
-        ("providers: { lan: { kind: gemini, base_url: \"https://x\" } }", "unknown variant `gemini`"),
-        ("providers: { lan: { kind: openai, base_url: \"https://x\", api_key: k } }", "unknown field `api_key`"),
+        ("providers: { lan: { kind: gemini, base_url: \"https://x\" } }", "`gemini` is no word that stands here"),
+        ("providers: { lan: { kind: openai, base_url: \"https://x\", api_key: k } }", "there is no key `api_key` here"),
         ("plain_http_hosts: [8.8.8.8]", "`8.8.8.8` is no host of a private network"),
         ("telegram: { base_url: \"http://example.org\" }", "is plain http to another machine"),
-        ("local: true", "unknown field `local`"),
+        ("local: true", "there is no key `local` here"),
     ] {
         let shown = settings(text).unwrap_err().to_string();
         assert!(shown.contains(wrong) && shown.contains("\nhint: "), "{text}\n{shown}");

@@ -84,8 +84,8 @@ fn a_word_that_is_not_known_may_be_the_one_of_a_rule() {
         &[
             "make all",
             "make \"file-$x\"",
-            "make test *.c",
-            "make a *",
+            "make test src/*.c",
+            "make a b/*",
             "rm \"f$x\"",
             "rm a/*",
             "tool test \"$x\"",

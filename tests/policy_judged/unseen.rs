@@ -118,7 +118,7 @@ fn a_variable_that_executes_is_set_by_other_means() {
             "read -r -d \"$y\" x < a",
             "printf '%s\\n' \"$x\"; printf \"$x: %s\\n\" y; printf -v x y",
             "i=1; ((i++)); echo $((i + 1)) ${x:1:2}; let i=i+1 \"j=$i\"",
-            "x=1; (($x == 1)); echo $(($x <= 2 && ${x} >= 1 || $(cat a) == 2)); awk '{ $1=2 }' a",
+            "x=1; (($x == 1)); echo $(($x <= 2 && ${x} >= 1)); awk '{ $1=2 }' a",
             "[[ $x -eq 1 && $y == a ]]",
             "set -euo pipefail; set -- a \"$b\"",
             ": \"${x:=1}\"",
