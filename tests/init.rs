@@ -259,7 +259,8 @@ fn of_output_beyond_the_cap_the_beginning_and_the_end_come_through() {
     let outcome = run(Request { output_bytes: 100_000, ..request("yes") });
     assert_eq!((outcome.stdout.len(), outcome.exit.stopped), (100_000, Some(StopCause::OutputCap)));
     assert!(outcome.left_out > 0);
-    let ends = "trap 'echo bye >&2; exit' TERM; echo hello; yes 2>/dev/null & wait";
+    // What the flood has left in its pipe is read before the last words are said.
+    let ends = "trap 'sleep 0.5; echo bye >&2; exit' TERM; echo hello; yes 2>/dev/null & wait";
     let outcome = run(Request { output_bytes: 10_000, ..request(ends) });
     assert!(outcome.stdout.starts_with(b"hello\ny\n") && outcome.stderr.ends_with(b"bye\n"), "{:?}", outcome.exit);
     assert_eq!(outcome.stdout.len() + outcome.stderr.len(), 10_000);
