@@ -88,7 +88,8 @@ fn prompt_bytes(message: &ModelMessage) -> usize {
     text + MESSAGE_BYTES
 }
 
-/// The newest messages that have room (the present turn whether it has or not), from a person's words on, each call followed by its result.
+/// The newest messages that have room (the present turn whether it has or not), from a person's words on, each call
+/// followed by its result.
 pub(super) fn prompt(messages: &[Message], room_bytes: usize) -> Vec<ModelMessage> {
     let (mut from, mut taken) = (messages.len(), 0);
     for (index, message) in messages.iter().enumerate().rev() {
@@ -139,6 +140,9 @@ pub(super) fn prompt(messages: &[Message], room_bytes: usize) -> Vec<ModelMessag
 pub(super) fn fit(prompt: &mut [ModelMessage], room_bytes: usize) -> bool {
     let mut over = prompt.iter().map(prompt_bytes).sum::<usize>().saturating_sub(room_bytes);
     for message in prompt {
+        if over == 0 {
+            break;
+        }
         if let ModelMessage::Tool { text, .. } = message {
             let before = text.len();
             *text = shortened(text, before.saturating_sub(over).max(RESULT_BYTES_MIN));

@@ -97,19 +97,23 @@ impl World {
         step.effects
     }
 
+    fn keep(&mut self, record: Record) {
+        match record {
+            Record::Turn(turn) => replace(&mut self.turns, *turn, |one| one.turn.to_string()),
+            Record::Run(run) => replace(&mut self.runs, *run, |one| one.run.to_string()),
+            Record::Ledger(entry) => replace(&mut self.ledger, *entry, |one| one.call.to_string()),
+            Record::Post(post) => replace(&mut self.posts, *post, |one| one.post.to_string()),
+            Record::Message(message) => self.messages.push(message),
+            _ => {}
+        }
+    }
+
     fn commit(&mut self, records: &[Record]) {
         let changes = records.iter().any(|record| !matches!(record, Record::Audit(_) | Record::Output(_)));
         let audited = records.iter().any(|record| matches!(record, Record::Audit(_)));
         assert!(audited || !changes, "a change without an audit entry: {records:?}");
         for record in records {
-            match record.clone() {
-                Record::Turn(turn) => replace(&mut self.turns, *turn, |one| one.turn.to_string()),
-                Record::Run(run) => replace(&mut self.runs, *run, |one| one.run.to_string()),
-                Record::Ledger(entry) => replace(&mut self.ledger, *entry, |one| one.call.to_string()),
-                Record::Post(post) => replace(&mut self.posts, *post, |one| one.post.to_string()),
-                Record::Message(message) => self.messages.push(message),
-                _ => {}
-            }
+            self.keep(record.clone());
         }
     }
 
@@ -162,14 +166,7 @@ impl World {
         // The core adds its own entry to the first transaction.
         step.records.retain(|record| !matches!(record, Record::Audit(_)));
         for record in step.records {
-            match record {
-                Record::Turn(turn) => replace(&mut self.turns, *turn, |one| one.turn.to_string()),
-                Record::Run(run) => replace(&mut self.runs, *run, |one| one.run.to_string()),
-                Record::Ledger(entry) => replace(&mut self.ledger, *entry, |one| one.call.to_string()),
-                Record::Post(post) => replace(&mut self.posts, *post, |one| one.post.to_string()),
-                Record::Message(message) => self.messages.push(message),
-                _ => {}
-            }
+            self.keep(record);
         }
         step.effects
     }
