@@ -11,6 +11,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
+use common::engine::docker;
 use common::{Castoff, Live, USUAL, eventually, text, usual};
 
 #[test]
@@ -105,6 +106,42 @@ fn the_exit_code_says_what_became_of_it() {
         .finish()
         .ended(65)
         .says(&["standard input", "hint:"]);
+}
+
+/// What is not small is parsed by a process of its own. One that may have 100 MiB cannot even make its stack, and so
+/// fails as one does whose stack is too small.
+#[test]
+fn a_script_that_ends_its_parser_ends_nothing_else() {
+    let castoff = usual();
+    let large = "true; ".repeat(2000);
+    castoff.run(&large).ended(0);
+    let explained = |prefix: &[&str], scripts: &[&str]| {
+        let mut explain = common::command(prefix[0]);
+        explain.args(&prefix[1..]).arg(common::program()).arg("--home").arg(castoff.home());
+        explain.args(["policy", "explain", "--batch"]);
+        let input: String = (scripts.iter().zip(1..))
+            .map(|(script, id)| serde_json::json!({ "id": id, "input": script }).to_string() + "\n")
+            .collect();
+        let explain = Live::start(explain, "explain".to_owned());
+        explain.feed(input.as_bytes());
+        let answers = explain.finish().ended(0).stdout;
+        answers.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()).collect::<Vec<_>>()
+    };
+    let refused = format!("{large} sudo id");
+    let scripts = [&large, "true", &refused];
+    let verdicts = |answers: &[Value]| answers.iter().map(|one| one["verdict"].to_string()).collect::<Vec<_>>();
+    let answers = explained(&["env"], &scripts);
+    assert_eq!(verdicts(&answers), ["\"allow\"", "\"allow\"", "\"deny\""], "{answers:#?}");
+    let answers = explained(&["prlimit", "--as=104857600"], &scripts);
+    assert_eq!(verdicts(&answers), ["\"ask\"", "\"allow\"", "\"ask\""], "{answers:#?}");
+    assert!(answers[0].to_string().contains("its parser failed"), "{answers:#?}");
+    // To the cap, in shapes that take stack and time.
+    let units =
+        ["[[ ! ", "! ", "a[", "${a[", "$[", "while ", "case a in a) ", "{ ", "if ", "coproc ", "\"$", "<<E ", "a|"];
+    let shapes: Vec<String> = units.iter().map(|unit| unit.repeat(65_000 / unit.len())).collect();
+    let answers = explained(&["env"], &shapes.iter().map(String::as_str).collect::<Vec<_>>());
+    assert_eq!(answers.len(), units.len());
+    assert!(answers.iter().all(|one| one["verdict"] != "allow"), "{answers:#?}");
 }
 
 #[test]
@@ -561,4 +598,23 @@ fn the_systemd_unit_is_one_and_starts_this_program() {
     assert!(verified.status.success() && !said.contains(name), "{said}");
     let odd = castoff.run_in(castoff.root(), &["--config", "/srv/%h", "setup", "--systemd"]);
     odd.ended(65).says(&["cannot stand in a systemd unit", "hint:"]);
+}
+
+/// In a container, as the unit belongs to its machine.
+#[test]
+fn the_systemd_unit_is_installed_where_systemd_looks_or_it_is_said_what_is_missing() {
+    let mount = format!("{}:/castoff:ro", common::program().display());
+    let within = |script: &str| {
+        docker(&["run", "--rm", "--network", "none", "-v", &mount, "debian:trixie-slim", "sh", "-c", script])
+    };
+    let setup = "/castoff --home /srv/c --config /srv/c/config setup --systemd";
+    let file = "/etc/systemd/system/castoff.service";
+    let told = within(&format!(
+        "mkdir -p /etc/systemd/system; {setup} install; test -e /srv/c && echo more; {setup} print | cmp - {file} && ls -l {file}"
+    ));
+    assert!(told.contains(&format!("wrote {file}")) && told.contains("systemctl enable --now castoff"), "{told}");
+    assert!(told.contains("-rw-r--r-- 1 root root") && !told.contains("more"), "{told}");
+    let told = within(&format!("rm -rf /etc/systemd; {setup} install 2>&1 || echo code $?"));
+    assert!(told.contains(&format!("failed to write `{file}`")) && told.contains("code 69"), "{told}");
+    assert!(told.contains("hint: it needs root, and a host with systemd"), "{told}");
 }

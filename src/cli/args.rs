@@ -201,6 +201,9 @@ pub(super) enum Command {
     /// Keep one workspace
     #[command(hide = true)]
     Keeper,
+    /// Parse a script for the policy
+    #[command(hide = true)]
+    Parse,
 }
 
 /// What becomes of the systemd unit.

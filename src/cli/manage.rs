@@ -71,7 +71,8 @@ pub(super) async fn command(home: &Path, command: Command, json: bool) -> anyhow
         | Command::Serve
         | Command::Prepare
         | Command::Runner { .. }
-        | Command::Keeper => {
+        | Command::Keeper
+        | Command::Parse => {
             anyhow::bail!("this command needs no core")
         }
     }

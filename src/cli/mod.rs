@@ -30,6 +30,7 @@ use anyhow::Context as _;
 use clap::Parser as _;
 
 use crate::control::client::Refused;
+use crate::runtime::child;
 use args::{Arguments, Command, PolicyCommand};
 use rules::Which;
 
@@ -42,6 +43,7 @@ const HOME_SYSTEM: &str = "/srv/castoff";
 pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let json = arguments.json;
+    crate::policy::parse_elsewhere(child::facts);
     match dispatch(arguments) {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
@@ -66,6 +68,7 @@ fn dispatch(arguments: Arguments) -> anyhow::Result<u8> {
     let config = arguments.config.unwrap_or_else(|| home.join("config"));
     match arguments.command {
         Command::Keeper => serve::keeper(),
+        Command::Parse => serve::parse(),
         Command::Prepare => serve::prepare(&home, &config),
         Command::Policy { command } => {
             let which = if given { Which::Files(&config) } else { Which::InForce(&config) };

@@ -1,8 +1,9 @@
 //! The roles: core, runner, keeper, and the preparation of the home directory.
 
-use std::io::{IsTerminal as _, Write as _};
+use std::io::{IsTerminal as _, Read as _, Write as _};
 use std::path::Path;
 
+use rustix::process::{Resource, Rlimit};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -11,9 +12,15 @@ use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
 use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::config::Installation;
+use crate::domain::script::{SCRIPT_BYTES_MAX, Script};
 use crate::runner::{self, RunnerPlaces};
 use crate::runtime::{child, clock, core, prepare, stopping};
-use crate::{control, keeper};
+use crate::{control, keeper, policy};
+
+/// Most memory of a parser, its stack included, in bytes.
+const PARSER_BYTES_MAX: u64 = 512 << 20;
+/// Longest time on a processor that it has, in seconds.
+const PARSER_CPU_S: u64 = 5;
 
 /// What `castoff runner` does.
 #[derive(Debug, Clone, Copy)]
@@ -30,6 +37,18 @@ pub(super) enum RunnerMode {
 /// Serves one workspace over standard input and output.
 pub(super) fn keeper() -> anyhow::Result<u8> {
     keeper::serve(std::io::stdin().lock(), std::io::stdout().lock())?;
+    Ok(0)
+}
+
+/// Parses the script on standard input, within limits that end this process alone, and says its facts.
+pub(super) fn parse() -> anyhow::Result<u8> {
+    for (resource, most) in [(Resource::As, PARSER_BYTES_MAX), (Resource::Cpu, PARSER_CPU_S), (Resource::Core, 0)] {
+        let most = rustix::process::getrlimit(resource).maximum.map_or(most, |own| own.min(most));
+        rustix::process::setrlimit(resource, Rlimit { current: Some(most), maximum: Some(most) })?;
+    }
+    let mut text = String::new();
+    std::io::stdin().lock().take(SCRIPT_BYTES_MAX as u64 + 1).read_to_string(&mut text)?;
+    std::io::stdout().lock().write_all(&policy::facts(&Script::new(text)?))?;
     Ok(0)
 }
 

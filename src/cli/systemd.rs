@@ -7,7 +7,7 @@ use anyhow::Context as _;
 
 use super::args::SystemdChoice;
 use super::manage::print;
-use super::outcome::BAD_INPUT;
+use super::outcome::{BAD_INPUT, UNAVAILABLE};
 use crate::control::client::Refused;
 
 const UNIT: &str = "/etc/systemd/system/castoff.service";
@@ -24,7 +24,10 @@ pub(super) fn systemd(home: &Path, config: &Path, choice: SystemdChoice) -> anyh
     match choice {
         SystemdChoice::Print => print(unit.trim_end())?,
         SystemdChoice::Install => {
-            std::fs::write(UNIT, unit).with_context(|| format!("failed to write `{UNIT}`; it needs root"))?;
+            std::fs::write(UNIT, unit).map_err(|error| {
+                let why = format!("failed to write `{UNIT}`: {error}\nhint: it needs root, and a host with systemd");
+                Refused { code: UNAVAILABLE, why }
+            })?;
             print(&format!(
                 "wrote {UNIT}; to start it now and at every boot:\n  systemctl daemon-reload && systemctl enable --now castoff"
             ))?;

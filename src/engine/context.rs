@@ -7,8 +7,11 @@ use crate::domain::turn::{Body, Message};
 
 /// Longest reply that is asked for, in tokens, where the model's context is large enough.
 const OUTPUT_TOKENS: u32 = 8192;
-/// Bytes of text that are taken for a token when it is judged what fits (low, so that it does).
-const BYTES_PER_TOKEN: u64 = 3;
+/// Bytes that are taken for a token when it is judged what fits, low, so that it does: of messages (prose has four,
+/// numbers and hexadecimal two), and of our own words and schemas. Where it does not even so, the provider says it,
+/// and half of it is tried.
+const BYTES_PER_TOKEN: u64 = 2;
+const OWN_BYTES_PER_TOKEN: u64 = 3;
 /// Bytes that a message costs beside its text.
 const MESSAGE_BYTES: usize = 48;
 /// Tokens that a provider may add by itself (its own words about tools).
@@ -46,7 +49,8 @@ impl Size {
     pub(super) fn of(context_tokens: u64, system: &str, tools: &[ToolSpec]) -> Self {
         let output_tokens = u32::try_from(context_tokens / 4).unwrap_or(u32::MAX).min(OUTPUT_TOKENS);
         let taken = (system.len() + tools.iter().map(tool_bytes).sum::<usize>()) as u64;
-        let room = (context_tokens.saturating_sub(u64::from(output_tokens)) * BYTES_PER_TOKEN).saturating_sub(taken);
+        let other_tokens = u64::from(output_tokens) + taken.div_ceil(OWN_BYTES_PER_TOKEN);
+        let room = context_tokens.saturating_sub(other_tokens).saturating_mul(BYTES_PER_TOKEN);
         let room_bytes = usize::try_from(room).unwrap_or(usize::MAX);
         let crowded_bytes = room_bytes / 10 * 7;
         Self { room_bytes, crowded_bytes, summary_bytes: room_bytes / 10 * 5, output_tokens }

@@ -162,7 +162,7 @@ pub(super) fn of_status(endpoint: &Endpoint, model: &str, status: u16, body: &[u
             FailureKind::Key,
             format!("`{name}` does not allow this with the present key{quote}: see what the key may do there"),
         ),
-        (413, _) | (400..=499, About::TooLong) => (
+        (413, _) | (400..=599, About::TooLong) => (
             FailureKind::TooLong,
             format!("the conversation is longer than `{model}` takes{quote}: a model with a larger context helps"),
         ),
@@ -256,6 +256,7 @@ mod tests {
             (400, error("prompt is too long: 210000 tokens > 200000 maximum", ""), FailureKind::TooLong, false),
             (400, error("too much", "context_length_exceeded"), FailureKind::TooLong, false),
             (413, String::new(), FailureKind::TooLong, false),
+            (500, error("the input length exceeds the context length", ""), FailureKind::TooLong, true),
             (400, error("Your credit balance is too low", ""), FailureKind::Refused, false),
             (429, error("quota", "insufficient_quota"), FailureKind::Refused, false),
             (

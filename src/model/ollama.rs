@@ -1,6 +1,7 @@
 //! Ollama's own chat API, one JSON value a line: docs/api.md of Ollama, "Generate a chat completion"
-//! and "Show Model Information". Ollama cuts a prompt that is longer than `num_ctx` without a word,
-//! so each request asks for a context that holds it.
+//! and "Show Model Information". Ollama cuts a prompt that is longer than `num_ctx` without a word, so
+//! each request asks for a context that holds it, and (`truncate`, `shift`, which an old Ollama does not
+//! know) for an error where it does not.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -37,6 +38,8 @@ impl Dialect for Ollama {
         let mut body = Body {
             model: request.model.name(),
             stream: true,
+            truncate: false,
+            shift: false,
             options: Options { num_ctx: 0, num_predict: request.output_tokens_max },
             tools: (!tools.is_empty()).then_some(tools),
             messages: messages(&request.system, history::parts(&request.messages)),
@@ -119,6 +122,8 @@ pub(super) fn shown_tools(shown: &Value) -> bool {
 struct Body<'a> {
     model: &'a str,
     stream: bool,
+    truncate: bool,
+    shift: bool,
     options: Options,
     #[serde(skip_serializing_if = "Option::is_none")]
     tools: Option<Vec<Tool<'a>>>,

@@ -3,11 +3,13 @@
 
 use std::ops::Range;
 
+use serde::{Deserialize, Serialize};
+
 use super::functions::Function;
 use super::word::Word;
 
 /// Everything found in one script.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Facts {
     /// Simple commands, in the order in which they were found.
     pub(crate) commands: Vec<Command>,
@@ -42,7 +44,7 @@ impl Facts {
 pub(crate) type Span = Range<usize>;
 
 /// Something that cannot be told.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Unknown {
     /// For people: `what the file of `source` runs`.
     pub(crate) what: String,
@@ -51,7 +53,7 @@ pub(crate) struct Unknown {
 }
 
 /// One simple command.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Command {
     /// Program first.
     pub(crate) words: Vec<Word>,
@@ -68,7 +70,7 @@ pub(crate) struct Command {
 }
 
 /// A redirection.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Redirect {
     /// The file.
     pub(crate) target: Word,
@@ -81,7 +83,7 @@ pub(crate) struct Redirect {
 }
 
 /// An assignment to a variable.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Assignment {
     /// The variable.
     pub(crate) name: String,
@@ -96,7 +98,7 @@ pub(crate) struct Assignment {
 }
 
 /// Output of some commands (by index) goes into others.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Feed {
     /// Who writes.
     pub(crate) from: Range<usize>,

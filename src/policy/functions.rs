@@ -12,7 +12,7 @@ use super::word::Word;
 const CALLS_MAX: usize = 8;
 
 /// A function that the script defines; what it runs is among the commands.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub(crate) struct Function {
     /// The name.
     pub(crate) name: String,

@@ -58,7 +58,7 @@ pub use image::{IMAGES, smallest_image};
 pub use judge::{Decision, Judged, Network};
 pub use lint::idle;
 pub use listing::{Listing, RuleLine};
-pub use parsed::Parsed;
+pub use parsed::{Elsewhere, Parsed, facts, parse_elsewhere};
 pub use paths::normal;
 pub use pattern::{BadPattern, Pattern};
 pub(crate) use policy::named;

@@ -1,10 +1,8 @@
-//! A script with its facts, made once. Owns where the parser runs: what is small on the caller's stack,
-//! all else on a thread with 64 MiB. A panic of the parser is an unknown, not a crash.
+//! A script with its facts, made once. Owns where the parser runs: what is small on the caller's stack, all else where
+//! the program says, which is a process of its own. A panic of the parser is an unknown, not a crash.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc;
-use std::time::Duration;
+use std::sync::OnceLock;
 
 use crate::domain::script::{BadScript, Script};
 
@@ -22,36 +20,43 @@ pub struct Parsed {
     programs: Vec<String>,
 }
 
-/// How long the parser may take, which its bounds make it never need.
-const PARSE_MAX: Duration = Duration::from_secs(2);
-/// Most parsers that may have passed it, for good: a thread cannot be stopped.
-const RUNAWAYS_MAX: usize = 2;
+/// Has the facts of a script read in another process, by [`facts`]; or says why nothing came of it.
+pub type Elsewhere = fn(&Script) -> Result<Vec<u8>, String>;
 
-/// The facts of `script`: on the caller's stack where that is proven to do, else on a thread of its own.
+static ELSEWHERE: OnceLock<Elsewhere> = OnceLock::new();
+
+/// From now on, what is not small is parsed elsewhere. Without it a thread does, whose overflow ends the process.
+pub fn parse_elsewhere(elsewhere: Elsewhere) {
+    ELSEWHERE.get_or_init(|| elsewhere);
+}
+
+/// The facts of `script` for another process, read on a thread with a large stack.
+pub fn facts(script: &Script) -> Vec<u8> {
+    postcard::to_stdvec(&on_a_thread(script)).unwrap_or_default()
+}
+
 fn read(script: &Script) -> Facts {
-    static RUNAWAYS: AtomicUsize = AtomicUsize::new(0);
-    let facts = |text: &str, room: Room| {
-        catch_unwind(AssertUnwindSafe(|| sources::facts(text, room)))
-            .unwrap_or_else(|_| Some(Facts::unknown("what this script does: it cannot be parsed")))
-    };
     // `None` for a text inside of it that needs more.
-    if let Some(facts) = facts(script.as_str(), Room::Small) {
+    if let Some(facts) = read_in(script, Room::Small) {
         return facts;
     }
-    if RUNAWAYS.load(Ordering::Relaxed) >= RUNAWAYS_MAX {
-        return Facts::unknown("what this script does: others took too long to parse");
-    }
-    let (text, (done, result)) = (script.clone(), mpsc::channel());
+    let Some(elsewhere) = ELSEWHERE.get() else { return on_a_thread(script) };
+    let told = elsewhere(script)
+        .and_then(|bytes| postcard::from_bytes(&bytes).map_err(|error| format!("its facts are none ({error})")));
+    told.unwrap_or_else(|why| Facts::unknown(&format!("what this script does: {why}")))
+}
+
+fn read_in(script: &Script, room: Room) -> Option<Facts> {
+    catch_unwind(AssertUnwindSafe(|| sources::facts(script.as_str(), room)))
+        .unwrap_or_else(|_| Some(Facts::unknown("what this script does: it cannot be parsed")))
+}
+
+fn on_a_thread(script: &Script) -> Facts {
+    let script = script.clone();
     let thread = std::thread::Builder::new().name("parse".to_owned()).stack_size(STACK_BYTES);
-    let started = thread.spawn(move || drop(done.send(facts(text.as_str(), Room::Ample))));
-    match started.map(|_| result.recv_timeout(PARSE_MAX)) {
-        Ok(Ok(Some(facts))) => facts,
-        Ok(Ok(None) | Err(_)) => {
-            RUNAWAYS.fetch_add(1, Ordering::Relaxed);
-            Facts::unknown("what this script does: it takes too long to parse")
-        }
-        Err(_) => Facts::unknown("what this script does: no thread could be had to parse it"),
-    }
+    let started = thread.spawn(move || read_in(&script, Room::Ample));
+    let read = started.ok().and_then(|thread| thread.join().ok()).flatten();
+    read.unwrap_or_else(|| Facts::unknown("what this script does: no thread could be had to parse it"))
 }
 
 impl Parsed {
@@ -100,5 +105,24 @@ impl Parsed {
 
     pub(crate) fn facts(&self) -> &Facts {
         &self.facts
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_another_process_tells_is_what_is_read_here() {
+        let scripts = [
+            "echo a",
+            "f() { rm \"$x\" *; }; cat <<E | sh > out 2>&1\n$(id)\nE\nA=b env -i C=$D f && ((x))",
+            "source file; sudo -u x $(cat y) [",
+        ];
+        for text in scripts {
+            let script = Script::new(text.to_owned()).unwrap();
+            let told: Facts = postcard::from_bytes(&facts(&script)).unwrap();
+            assert_eq!(told, read(&script), "{text}");
+        }
     }
 }

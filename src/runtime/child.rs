@@ -1,17 +1,25 @@
-//! On a bare host the core starts the runner as a child of its own: the same binary, over the same
-//! sockets. The only place that starts a process on the host, and it starts nothing else.
+//! What of our own binary runs beside us: on a bare host the runner, over the same sockets; and for each script that is
+//! not small its parser. The only place that starts a process on the host, and it starts nothing else.
 
+use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::process::{Command, Stdio};
+use std::sync::mpsc;
 use std::time::Duration;
 
 use tokio::process::Child;
 use tokio_util::sync::CancellationToken;
 
+use crate::domain::script::Script;
+
 /// Pause before a runner that ended is started again.
 const RESTART: Duration = Duration::from_secs(1);
 /// How long a runner may take to end its runs and keepers.
 const CLOSE_TIME_MAX: Duration = Duration::from_secs(45);
+/// How long a parser may take; at the size cap it needs less than a tenth of a second.
+const PARSE_TIME_MAX: Duration = Duration::from_secs(5);
+/// Longest facts that are taken, in bytes.
+const FACTS_BYTES_MAX: u64 = 64 << 20;
 
 /// Keeps a runner going until told to stop, and waits for it to end then.
 pub async fn keep_runner(home: PathBuf, config: PathBuf, stop: CancellationToken) {
@@ -69,4 +77,71 @@ pub fn start_runner(home: &Path, config: &Path, log: Stdio) -> std::io::Result<C
         .process_group(0)
         .kill_on_drop(false)
         .spawn()
+}
+
+/// The facts of `script`, as [`crate::policy::facts`] tells them in a process of its own: a text that overflows the
+/// parser's stack, fills its memory or keeps it busy ends nothing but that.
+///
+/// # Errors
+/// Why there are none, for people.
+#[expect(clippy::disallowed_methods, reason = "our own binary, by /proc/self/exe")]
+pub fn facts(script: &Script) -> Result<Vec<u8>, String> {
+    let mut parser = Command::new("/proc/self/exe");
+    parser.arg("parse");
+    told(parser, script, PARSE_TIME_MAX)
+}
+
+fn told(mut parser: Command, script: &Script, most: Duration) -> Result<Vec<u8>, String> {
+    let parser = parser.env_clear().stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut parser = parser.spawn().map_err(|error| format!("no process could be had to parse it ({error})"))?;
+    if let Some(mut input) = parser.stdin.take() {
+        // When it ended before it read all, its status says more.
+        drop(input.write_all(script.as_str().as_bytes()));
+    }
+    let (done, read) = mpsc::channel();
+    if let Some(output) = parser.stdout.take() {
+        std::thread::spawn(move || {
+            let mut bytes = Vec::new();
+            let read = output.take(FACTS_BYTES_MAX).read_to_end(&mut bytes);
+            drop(done.send(read.map(|_| bytes)));
+        });
+    }
+    let read = read.recv_timeout(most);
+    if read.is_err() {
+        // It may have ended by itself meanwhile.
+        drop(parser.kill());
+    }
+    let ended = parser.wait().map_err(|error| format!("its parser cannot be waited for ({error})"))?;
+    match read {
+        Ok(Ok(bytes)) if ended.success() => Ok(bytes),
+        Ok(_) => Err(format!("its parser failed ({ended})")),
+        Err(_) => Err(format!("it takes more than {} s to parse", most.as_secs_f32())),
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "programs that stand for a parser that fails")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_parser_that_fails_in_any_way_is_an_error_and_nothing_else() {
+        let script = Script::new(format!("echo {}", "a ".repeat(30_000))).unwrap();
+        let told = |program: &str, arguments: &[&str], most: Duration| {
+            let mut parser = Command::new(program);
+            parser.args(arguments);
+            told(parser, &script, most)
+        };
+        let long = PARSE_TIME_MAX;
+        for (how, says) in [("kill -SEGV $$", "signal: 11"), ("exit 3", "exit status: 3"), ("cat; exit 1", "status: 1")]
+        {
+            let why = told("/bin/sh", &["-c", how], long).unwrap_err();
+            assert!(why.contains("its parser failed") && why.contains(says), "{how}: {why}");
+        }
+        let why = told("/no/such/program", &[], long).unwrap_err();
+        assert!(why.contains("no process could be had"), "{why}");
+        let why = told("/bin/sh", &["-c", "cat; exec sleep 60"], Duration::from_millis(200)).unwrap_err();
+        assert!(why.contains("more than 0.2 s"), "{why}");
+        assert_eq!(told("/bin/cat", &[], long).unwrap(), script.as_str().as_bytes());
+    }
 }

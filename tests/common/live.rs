@@ -71,7 +71,7 @@ impl Reading {
 }
 
 impl Live {
-    pub(super) fn start(mut command: Command, what: String) -> Self {
+    pub(crate) fn start(mut command: Command, what: String) -> Self {
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap_or_else(|error| panic!("{what}: {error}"));
         let input = Mutex::new(child.stdin.take());
@@ -81,7 +81,7 @@ impl Live {
     }
 
     /// Gives all of its standard input, and ends that.
-    pub(super) fn feed(&self, bytes: &[u8]) {
+    pub(crate) fn feed(&self, bytes: &[u8]) {
         self.types(bytes);
         drop(self.input.lock().unwrap().take());
     }

@@ -10,7 +10,6 @@ mod hostile;
 mod llmock;
 mod ollama;
 mod python;
-#[expect(dead_code, reason = "what only the stories in a chat use")]
 mod raw;
 mod recorded;
 mod tls;

@@ -106,6 +106,10 @@ async fn chat(State(bodies): State<Bodies>, Json(body): Json<Value>) -> Response
         return missing(&body["model"]);
     }
     let words = body["messages"].as_array().unwrap().last().unwrap()["content"].as_str().unwrap().to_owned();
+    if words == "dense" && body["truncate"] == false && body["shift"] == false {
+        let told = json!({"error": "the prompt is longer than the context length currently available to the model"});
+        return (StatusCode::BAD_REQUEST, Json(told)).into_response();
+    }
     let piece = |message: Value, more: Value| {
         let mut line = json!({"model": "llama3.3", "created_at": "2026-11-25T08:52:19.385406455-07:00",
                               "message": message, "done": false});
@@ -208,6 +212,14 @@ async fn what_goes_wrong_at_ollama_is_told_with_what_helps() {
 }
 
 #[tokio::test]
+async fn a_prompt_that_is_longer_than_the_context_is_told_and_not_cut() {
+    let ollama = Ollama::start().await;
+    let failure = ollama.ask("dense").await.unwrap_err();
+    assert_eq!((failure.kind, failure.may_cost), (FailureKind::TooLong, false), "{}", failure.why);
+    assert!(failure.why.contains("longer than `llama3.3` takes"), "{}", failure.why);
+}
+
+#[tokio::test]
 async fn a_model_is_tried_without_a_call_and_its_context_is_the_true_one() {
     let ollama = Ollama::start().await;
     let provider = ollama.provider();
@@ -253,4 +265,20 @@ async fn while_a_model_is_being_loaded_it_is_said() {
     };
     let (reply, ()) = tokio::join!(provider.call(&asked, sender, CancellationToken::new()), load);
     assert_eq!(reply.unwrap().text, "Here.");
+}
+
+#[tokio::test]
+async fn a_first_load_has_a_patience_of_its_own() {
+    assert_eq!(Waits::of(Kind::Ollama).first_byte, Duration::from_secs(600));
+    let line = ok("{\"message\": {\"content\": \"Here.\"}, \"done\": true}\n");
+    let server = Raw::start(move |_, _| Answer::Slowly(vec![Vec::new(), line.clone()], Duration::from_secs(1)));
+    let provider = |first_byte| {
+        let waits = Waits { first_byte, silence: Duration::from_millis(100), ..waits() };
+        Provider::new(endpoint(Kind::Ollama, &server.url), &dialler(), waits).unwrap()
+    };
+    let asked = request("llama3.3", said("x"));
+    let reply = call(&provider(Duration::from_secs(600)), &asked).await.0;
+    assert_eq!(reply.unwrap().text, "Here.", "silence is counted from the first byte on");
+    let failure = call(&provider(Duration::from_millis(300)), &asked).await.0.unwrap_err();
+    assert_eq!(failure.kind, FailureKind::Timeout, "{}", failure.why);
 }

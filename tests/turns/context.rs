@@ -10,19 +10,21 @@ use crate::world::{FREE, PRICED, World, called, calls_model, exec, results};
 const CUT: &str = "left out here to make room";
 const LEFT_OUT: &str = "(A part of this conversation after that is left out.)";
 
-/// Bytes of all that a model reads of a request.
+/// Bytes of the messages that a model reads of a request.
 fn bytes(request: &ModelRequest) -> usize {
-    let tools: usize = request.tools.iter().map(|tool| tool.description.len() + tool.schema.to_string().len()).sum();
     let message = |message: &ModelMessage| match message {
         ModelMessage::Person(text) | ModelMessage::Tool { text, .. } => text.len(),
         ModelMessage::Model { text, calls } => text.len() + serde_json::to_string(calls).unwrap().len(),
     };
-    request.system.len() + tools + request.messages.iter().map(message).sum::<usize>()
+    request.messages.iter().map(message).sum()
 }
 
-/// Whether prompt and reply have room in so many tokens.
+/// Whether prompt and reply have room in so many tokens, of messages that are as dense as hexadecimal numbers, with two
+/// bytes to one.
 fn fits(request: &ModelRequest, context_tokens: usize) -> bool {
-    bytes(request) + request.output_tokens_max as usize * 3 <= context_tokens * 3
+    let tools: usize = request.tools.iter().map(|tool| tool.description.len() + tool.schema.to_string().len()).sum();
+    let own = (request.system.len() + tools).div_ceil(3);
+    own + bytes(request).div_ceil(2) + request.output_tokens_max as usize <= context_tokens
 }
 
 fn lines(count: usize) -> String {
@@ -67,11 +69,11 @@ fn first(request: &ModelRequest) -> String {
 
 #[test]
 fn long_results_of_a_turn_are_shortened_oldest_first_and_the_question_stays() {
-    let mut world = World::new(FREE, 8192);
+    let mut world = World::new(FREE, 16_384);
     let (turn, mut effects) = world.say("owner", "QUESTION");
     for round in 0..12 {
         let request = called(&effects).clone();
-        assert!(fits(&request, 8192), "{} bytes in round {round}", bytes(&request));
+        assert!(fits(&request, 16_384), "{} bytes in round {round}", bytes(&request));
         assert_eq!(request.messages[0], ModelMessage::Person("QUESTION".to_owned()), "round {round}");
         let told = results(&request);
         assert_eq!(told.len(), round);
