@@ -152,3 +152,31 @@ fn no_release_is_built_with_crash_points() {
     let manifest = fs::read_to_string(root.join("Cargo.toml")).expect("the manifest is readable");
     assert!(!manifest.contains("\ndefault = ["), "a feature is on by default");
 }
+
+/// The fuzzers are built outside of `make test`, from parts of these sources.
+#[test]
+fn the_fuzzed_parts_have_the_crates_that_they_use() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let read = |path: &str| fs::read_to_string(root.join(path)).expect("it is readable");
+    let dependencies = |manifest: &str| {
+        let (_, after) = manifest.split_once("\n[dependencies]\n").expect("it has some");
+        let lines = after.lines().take_while(|line| !line.starts_with('['));
+        lines.filter_map(|line| Some(line.split_once(" = ")?.0.replace('-', "_"))).collect::<Vec<String>>()
+    };
+    let (all, theirs) = (dependencies(&read("Cargo.toml")), dependencies(&read("fuzz/parts/Cargo.toml")));
+    assert!(all.len() > 20 && theirs.len() > 5, "{all:?} {theirs:?}");
+    let parts: Vec<String> = (read("fuzz/parts/lib.rs").lines())
+        .filter_map(|line| Some(line.strip_prefix("pub mod ")?.trim_end_matches(';').to_owned()))
+        .collect();
+    let mut missing = Vec::new();
+    for path in parts.iter().flat_map(|part| sources(&root.join("src").join(part))) {
+        let text = fs::read_to_string(&path).expect("a source is readable");
+        let uses = |name: &str| {
+            let inside = |at: usize| text[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_');
+            text.match_indices(&format!("{name}::")).any(|(at, _)| !inside(at))
+        };
+        let missed = all.iter().filter(|name| !theirs.contains(name) && uses(name));
+        missing.extend(missed.map(|name| format!("{}: {name} is not in fuzz/parts/Cargo.toml", path.display())));
+    }
+    assert!(missing.is_empty(), "{}", missing.join("\n"));
+}
