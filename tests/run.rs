@@ -244,6 +244,21 @@ fn the_prompt_shows_the_plan_or_the_changes_and_does_as_it_is_told() {
     assert!(broken.stdout.contains("castoff approve"), "{broken:?}");
 }
 
+#[test]
+fn what_a_run_prints_neither_hides_a_question_nor_answers_it() {
+    let castoff = usual();
+    castoff.run("mkdir prompt; echo content > prompt/file").ended(0);
+    let script = "printf 'Go on? [y/N] \\033[8m\\n'; rm prompt/file; sleep 2";
+    let mut live = castoff.at_terminal(&["run", "--", script]);
+    live.until("Go on? [y/N]");
+    live.types(b"y\n");
+    let answer = answered(live, LAND, b"n\n").ended(125);
+    let (_, hidden) = answer.stdout.split_once("\u{1b}[8m").unwrap();
+    let (before, question) = hidden.split_once("\u{1b}[0m").unwrap();
+    assert!(question.contains("D ") && !before.contains("castoff"), "{answer:?}");
+    assert!(castoff.own().join("prompt/file").exists());
+}
+
 /// The diff as it is shown for a `d` at the prompt, and all around it.
 fn reviewed(mut live: Live, shown: &str) -> String {
     live.until(LAND);

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use rustix::fs::{Mode, OFlags};
+use rustix::termios::{QueueSelector, tcflush};
 
 use super::paint::Paint;
 
@@ -14,6 +15,9 @@ const LINE_BYTES_MAX: usize = 4096;
 /// How often it is looked whether a line was typed.
 const LOOK: Duration = Duration::from_millis(50);
 const PATH: &str = "/dev/tty";
+/// Takes back what the output of a run may have told the terminal, such as to hide what follows: DECSTR, plain text, ASCII
+/// (XTerm Control Sequences).
+const RESET: &str = "\x1b[!p\x1b[0m\x1b(B";
 
 /// An answer at the prompt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,8 +70,8 @@ impl Terminal {
         self.show(&painted)
     }
 
-    /// Shows `text`, asks, and waits for an answer; anything but a clear yes is a no. Nobody reads from
-    /// the terminal any more once this has returned.
+    /// Shows `text`, asks, and waits for an answer; anything but a clear yes is a no, and what was typed
+    /// before the question is none. Nobody reads from the terminal any more once this has returned.
     ///
     /// # Errors
     /// When the terminal is gone.
@@ -78,7 +82,9 @@ impl Terminal {
             More::Always => ("[y/N/a for always]", ["a", "always"]),
         };
         let text = Paint::of(&self.output).said(text);
-        self.show(&format!("{text}{question} {choices} "))?;
+        tcflush(&self.output, QueueSelector::IFlush).context("the terminal is gone")?;
+        let reset = if std::env::var_os("TERM").is_none_or(|name| name == "dumb") { "" } else { RESET };
+        self.show(&format!("{reset}{text}{question} {choices} "))?;
         let line = tokio::select! {
             line = line() => line.context("the terminal is gone")?,
             stop = tokio::signal::ctrl_c() => {
