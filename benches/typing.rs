@@ -2,7 +2,7 @@
 //!
 //! The real program between the test Bot API server and llmock. Measured at the server: from handing out
 //! the update of a message to the arrival of the `sendChatAction` that shows typing, over messages of two
-//! people in turns, each answered before the next. Needs what the tests of the engine need
+//! people in turns, each answered before the next. Ends with 1 when the median is beyond 50 ms. Needs what the tests of the engine need
 //! (`CASTOFF_BIN_DIR`, Docker, Python).
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a bench may fail loudly, and prints")]
 #![expect(clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "as the tests that it borrows from")]
@@ -14,6 +14,7 @@ mod common;
 #[expect(dead_code, clippy::print_stderr, reason = "what only the tests use")]
 mod place;
 
+use std::process::ExitCode;
 use std::time::Duration;
 
 use place::{OWNER, PARTNER, Place, reply};
@@ -22,7 +23,7 @@ use serde_json::json;
 /// Messages of each of the two; a person may send thirty a minute.
 const MESSAGES: usize = 28;
 
-fn main() {
+fn main() -> ExitCode {
     let place = Place::new();
     let mut waited = Vec::new();
     for number in 0..MESSAGES {
@@ -44,4 +45,5 @@ fn main() {
         millis(at(95)),
         millis(at(100))
     );
+    if at(50) <= Duration::from_millis(50) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

@@ -92,6 +92,7 @@ fn records(number: u8, person: &str, script: &str, fate: Fate) -> Vec<Record> {
         landings: Vec::new(),
         undone: Vec::new(),
         chat: None,
+        stop_asked: false,
     };
     let entry =
         AuditEntry { at, person: Some(person.clone()), trust: None, what: "run.asked", run: None, detail: 1.into() };

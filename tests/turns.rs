@@ -8,6 +8,8 @@ mod context;
 mod limits;
 #[path = "turns/place.rs"]
 mod place;
+#[path = "turns/stops.rs"]
+mod stops;
 #[path = "turns/world.rs"]
 mod world;
 

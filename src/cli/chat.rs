@@ -235,7 +235,12 @@ async fn turn(home: &Path, text: &str, json: bool) -> anyhow::Result<u8> {
             show(&mut turn, line, manner)?;
         }
     }
-    finish(&turn, manner)
+    let left = seen.record.as_ref().filter(|record| record.state == RunState::Running).map(|record| record.run.clone());
+    let code = finish(&turn, manner)?;
+    if let Some(run) = left.filter(|_| !manner.json) {
+        say(&format!("castoff: its command {run} is being ended; /runs tells what became of it and its changes"))?;
+    }
+    Ok(code)
 }
 
 /// Ends this turn of the caller's, or the one that is under way.

@@ -2,6 +2,7 @@
 //! same by flags.
 
 use std::io::{IsTerminal as _, Write as _};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
@@ -89,9 +90,24 @@ async fn add_workspace(home: &Path, config: &Path, given: &Path) -> anyhow::Resu
         }
         _ => format!("{}\n\nfiles:{LIST_HEAD}{line}", before.trim_end()),
     };
-    std::fs::write(&file, after).with_context(|| format!("failed to write `{}`", file.display()))?;
+    // Whole, or not at all.
+    let replace = |text: &str| -> anyhow::Result<()> {
+        let mut new = tempfile::NamedTempFile::new_in(config)?;
+        new.write_all(text.as_bytes())?;
+        if let Ok(old) = std::fs::metadata(&file) {
+            std::os::unix::fs::fchown(new.as_file(), Some(old.uid()), Some(old.gid()))?;
+            new.as_file().set_permissions(old.permissions())?;
+        } else {
+            new.as_file().set_permissions(std::fs::Permissions::from_mode(0o644))?;
+        }
+        new.as_file().sync_all()?;
+        new.persist(&file)?;
+        Ok(())
+    };
+    let unwritten = || format!("failed to write `{}`", file.display());
+    replace(&after).with_context(unwritten)?;
     if let Err(errors) = crate::config::load_policy(config, home) {
-        std::fs::write(&file, before).with_context(|| format!("failed to write `{}`", file.display()))?;
+        replace(&before).with_context(unwritten)?;
         anyhow::bail!("`{text}` cannot be a workspace:\n{errors}");
     }
     if let Some(mut core) = running(home).await? {
@@ -125,6 +141,9 @@ impl Asker {
             Some("3") => "openai",
             Some(_) | None => return Ok(()),
         };
+        if running(&self.home).await?.is_none() {
+            return self.model_of(provider).await;
+        }
         let mut api_key = None;
         if provider != "ollama" {
             // Of the provider, whatever its model.
@@ -147,6 +166,15 @@ impl Asker {
         told(kept.and_then(|said| said.iter().try_for_each(|line| say(line)))).map(drop)
     }
 
+    /// The same while no core runs, which would list the models: by its name.
+    async fn model_of(&mut self, provider: &str) -> anyhow::Result<()> {
+        let key =
+            if provider == "ollama" { None } else { hidden("API key (not shown; Enter: the one that is kept): ")? };
+        let Some(name) = self.ask("Which model (its name)? ")? else { return Ok(()) };
+        let model = Some(format!("{provider}/{name}"));
+        self.try_to_keep(SettingsRequest { model, api_key: key, ..SettingsRequest::default() }).await.map(drop)
+    }
+
     async fn telegram(&mut self) -> anyhow::Result<bool> {
         say("\n2/5 Telegram: make a bot with @BotFather (/newbot) and paste its token.")?;
         let Some(token) = hidden("Bot token (not shown; Enter skips): ")? else { return Ok(false) };
@@ -157,7 +185,12 @@ impl Asker {
         if !has_bot {
             return Ok(());
         }
-        let Pairing { code, bot, .. } = Client::connect(&self.home).await?.post("/pair", &json!({})).await?;
+        let Some(mut core) = running(&self.home).await? else {
+            return say(
+                "\n3/5 Who is the owner? The code is looked for by a Castoff that runs: `castoff setup` again then",
+            );
+        };
+        let Pairing { code, bot, .. } = core.post("/pair", &json!({})).await?;
         // On a line of its own, so that no terminal breaks it.
         say(&format!(
             "\n3/5 Who is the owner? Send this code to @{bot} from your own Telegram:\n\n    {code}\n\n\

@@ -140,8 +140,8 @@ pub struct ModelReply {
     pub calls: Vec<ToolCall>,
     /// Why it ended.
     pub stop: ModelStop,
-    /// What the provider counted.
-    pub usage: TokenUsage,
+    /// What the provider counted, if it did.
+    pub usage: Option<TokenUsage>,
 }
 
 /// Why a reply ended.

@@ -144,6 +144,9 @@ pub struct RunRecord {
     /// The chat that it was asked for in by itself, where its card goes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub chat: Option<i64>,
+    /// Whether its stop was asked for while it ran: what it changed until then does not land.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub stop_asked: bool,
 }
 
 /// Verdict and reasons, as they were shown.

@@ -182,12 +182,15 @@ impl Engine {
     }
 
     pub(super) fn stop_asked(&mut self, run: &RunId, by: &Principal, step: &mut Step) {
-        let Some(live) = self.runs.get(run) else { return };
+        let Some(live) = self.runs.get_mut(run) else { return };
         if by.trust != Trust::Owner && by.person != live.record.person {
             return;
         }
         match &live.record.state {
             RunState::Running => {
+                if !std::mem::replace(&mut live.record.stop_asked, true) {
+                    keep(&live.record, step);
+                }
                 audit(step, Some(by), "run.stop-asked", (run, json!({})));
                 let stop = ToRunner::Stop { run: run.clone(), cause: StopCause::Asked };
                 step.effects.push(Effect::Tell(stop));

@@ -16,6 +16,9 @@ use crate::domain::time::Timestamp;
 use crate::policy::{Decision, Network};
 use crate::protocol::runner::{ToRunner, Unusable};
 
+/// Why a run fails that no runner is there for.
+pub(super) const NO_RUNNER: &str = "the runner is not connected; hint: `castoff status` says more";
+
 /// What keeps a run from being planned, with the reason for people.
 enum Obstacle {
     /// It is not to run.
@@ -51,6 +54,7 @@ impl Engine {
             landings: Vec::new(),
             undone: Vec::new(),
             chat,
+            stop_asked: false,
         };
         let run = ids.run.clone();
         let live =
@@ -65,7 +69,7 @@ impl Engine {
             "programs": live.decision.programs,
         });
         audit(step, Some(&live.caller), "run.asked", (&run, detail));
-        let mut why_not = self.why_not(&live);
+        let mut why_not = self.why_not(&live, step.now);
         if why_not.is_none() && !self.ran_lately.may(&live.record.person, pace::RUNS, step.now) {
             let why = format!("more than {} of your runs within an hour; wait a little", pace::RUNS.most);
             why_not = Some(Obstacle::Refusal(why));
@@ -83,7 +87,7 @@ impl Engine {
     }
 
     /// Why a run cannot even be planned; `None` when it can.
-    fn why_not(&self, live: &Live) -> Option<Obstacle> {
+    fn why_not(&self, live: &Live, now: Timestamp) -> Option<Obstacle> {
         let goes_on = self.stopping == Stopping::Draining && self.turns.contains_key(&live.record.turn);
         if self.stopping != Stopping::No && !goes_on {
             return Some(Obstacle::Outage(STOPS.to_owned()));
@@ -103,7 +107,9 @@ impl Engine {
             return Some(Obstacle::Refusal(why));
         }
         match &self.runner {
-            None => Some(Obstacle::Outage("the runner is not connected; hint: `castoff status` says more".to_owned())),
+            // It may be back in a moment: the survey is asked for again then, or the run fails.
+            None if !self.runner_stays_away(now) => None,
+            None => Some(Obstacle::Outage(NO_RUNNER.to_owned())),
             Some(readiness) if !readiness.problems.is_empty() => Some(Obstacle::Outage(readiness.problems.join("; "))),
             Some(_) => None,
         }

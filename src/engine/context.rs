@@ -198,20 +198,21 @@ pub(super) struct Older {
 }
 
 /// About the oldest `bytes_wanted` bytes, whole turns alone and never the present one; `None` when there
-/// is no such part. A part that is longer than twice that, as one turn may be, is shortened.
+/// is no such part. What was summed up before stands first, wherever its summary is. A part that is longer than twice
+/// that, as one turn may be, is shortened.
 pub(super) fn older_part(messages: &[Message], present: &TurnId, bytes_wanted: usize) -> Option<Older> {
+    let is_summary = |message: &&Message| matches!(message.body, Body::Summary { .. });
     let mut text = String::new();
+    messages.iter().filter(is_summary).for_each(|summary| transcribe(summary, &mut text));
     let (mut taken, mut through) = (0, None);
-    for message in messages {
+    for message in messages.iter().filter(|message| !is_summary(message)) {
         let begins = matches!(message.body, Body::Person { .. });
         if message.turn == *present || (begins && taken >= bytes_wanted) {
             break;
         }
         taken += bytes(message);
         transcribe(message, &mut text);
-        if !matches!(message.body, Body::Summary { .. }) {
-            through = Some(message.number);
-        }
+        through = Some(message.number);
     }
     through.map(|through| Older { transcript: ModelMessage::Person(shortened(&text, bytes_wanted * 2)), through })
 }

@@ -45,10 +45,16 @@ impl Engine {
         let unread = is_unread(&end);
         let any = unread || end.changes.iter().any(|set| !set.changes.is_empty());
         let reasons = if unread { vec!["its changes cannot be read".to_owned()] } else { reasons };
+        // The stop came too late to end it, but before anything landed.
+        let unwanted = live.record.stop_asked && end.ending.by_itself() && !unread;
         live.record.end = Some(Box::new(end));
         step.effects.push(Effect::Tell(ToRunner::Settled { run: run.clone() }));
         match (any, reasons.is_empty()) {
             (false, _) => self.nothing_to_land(run, step),
+            (true, _) if unwanted => {
+                let caller = live.caller.clone();
+                self.start_dropping(run, &caller, step);
+            }
             (true, true) => {
                 live.record.state = RunState::Applying;
                 keep(&live.record, step);

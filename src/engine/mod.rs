@@ -152,6 +152,8 @@ pub struct Engine {
     lost_asked_at: Timestamp,
     /// Whether it was away, so that it has to be asked about every run that waits for it.
     away: bool,
+    /// Since when, if it is.
+    away_since: Timestamp,
     stopping: Stopping,
     turns: BTreeMap<TurnId, LiveTurn>,
     /// Each person's turn under way, and those that wait for it.
@@ -170,6 +172,8 @@ pub struct Engine {
     posts: BTreeMap<PostId, Post>,
     telegram: bool,
     owner_chat: Option<i64>,
+    /// What the owner is to be told once it is known whether there is a chat; `None` from then on.
+    untold: Option<Vec<String>>,
     said_lately: Lately,
     ran_lately: Lately,
     /// Whether the owner was told that the files are wrong.
@@ -196,6 +200,7 @@ impl Engine {
             posts: BTreeMap::new(),
             telegram: false,
             owner_chat: None,
+            untold: Some(Vec::new()),
             said_lately: Lately::default(),
             ran_lately: Lately::default(),
             files_are_wrong: false,
@@ -210,6 +215,7 @@ impl Engine {
             lost: Vec::new(),
             lost_asked_at: Timestamp::from_ms(0),
             away: true,
+            away_since: Timestamp::from_ms(0),
             stopping: Stopping::No,
         }
     }
@@ -267,10 +273,14 @@ impl Engine {
                 turn::note(&mut step, None, "telegram.stranger", serde_json::json!({ "telegram_id": telegram_id }));
             }
             Event::OwnerTold { text } => self.tell_owner(text, &mut step),
-            Event::TelegramChosen { on, owner } => (self.telegram, self.owner_chat) = (on, owner),
+            Event::TelegramChosen { on, owner } => {
+                (self.telegram, self.owner_chat) = (on, owner);
+                let untold = self.untold.take().unwrap_or_default();
+                untold.into_iter().for_each(|text| self.post_to_owner(text, &mut step));
+            }
             Event::ModelChosen(model) => self.model = model,
             Event::Runner(message) => self.runner_said(message, &mut step),
-            Event::RunnerGone => self.runner_gone(),
+            Event::RunnerGone => self.runner_gone(&step),
             Event::PolicyLoaded(policy) => self.policy_loaded(&policy, &mut step),
             Event::PolicyRefused { why } => self.policy_refused(&why, &mut step),
             Event::StopBegun { time } => self.stop_begun(time, &mut step),
@@ -306,6 +316,7 @@ impl Engine {
         }
         self.expire(step);
         self.tick_lost(step);
+        self.tick_away(step);
         self.tick_turns(step);
     }
 

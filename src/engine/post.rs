@@ -116,8 +116,10 @@ impl Engine {
 
     pub(super) fn post_to_owner(&mut self, text: String, step: &mut Step) {
         let owner = PersonId::owner();
-        if let Some(chat) = self.chat_of(&owner) {
-            self.post(&owner, chat, PostSubject::Note(text), step);
+        match (self.chat_of(&owner), &mut self.untold) {
+            (Some(chat), _) => self.post(&owner, chat, PostSubject::Note(text), step),
+            (None, Some(untold)) => untold.push(text),
+            (None, None) => {}
         }
     }
 
@@ -231,10 +233,10 @@ impl Engine {
         }
     }
 
-    /// Posts after a restart: what was being sent may have been.
-    pub(super) fn recover_posts(&mut self, posts: Vec<Post>, step: &mut Step) {
+    /// Posts after a restart: what was being sent may have been, and after going back to a backup what waited, too.
+    pub(super) fn recover_posts(&mut self, posts: Vec<Post>, restored: bool, step: &mut Step) {
         for mut post in posts {
-            if post.state == PostState::Sending {
+            if post.state == PostState::Sending || restored && post.state == PostState::Waiting {
                 post.state = PostState::Waiting;
                 post.may_repeat = true;
                 step.records.push(Record::Post(Box::new(post.clone())));

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde_json::json;
 
-use super::ask::never_started;
+use super::ask::{NO_RUNNER, never_started};
 use super::budget::{Budget, Recovered};
 use super::land::{held_because, is_unread};
 use super::memory::Conversation;
@@ -22,6 +22,8 @@ use crate::domain::turn::{Message, Post, TurnOutcome, TurnRecord, TurnState};
 use crate::policy::Policy;
 use crate::protocol::runner::{Fate, Readiness, ToRunner};
 
+/// How long a runner that is away may be one that is being started anew, in milliseconds.
+const AWAY_MS: u64 = 10_000;
 /// Between two questions for changes that could not be read, in milliseconds.
 const ASK_AGAIN_MS: u64 = 30_000;
 /// Stands at the end of what is on record of a run whose core was gone meanwhile.
@@ -51,6 +53,8 @@ pub struct Past<'a> {
     pub learned: Vec<LearnedRule>,
     /// Daily budgets that the owner set, by provider.
     pub daily_budgets: Vec<(String, Money)>,
+    /// Whether all of it was just restored: what was under way may have been done since.
+    pub restored: bool,
 }
 
 impl std::fmt::Debug for Past<'_> {
@@ -67,16 +71,16 @@ impl Engine {
     /// that was under way is booked as if it had cost what was reserved, and made once more.
     pub fn recover(policy: Arc<Policy>, toolbox: Vec<ToolSpec>, past: Past<'_>, now: Timestamp) -> (Self, Step) {
         let mut engine = Self::new(policy, toolbox);
+        engine.away_since = now;
         let mut step = Step::at(now);
-        let Past { runs, approvals, turns, conversations, posts, ledger, input, read, model, learned, daily_budgets } =
-            past;
+        let Past { runs, approvals, turns, conversations, posts, ledger, .. } = past;
+        let Past { input, read, model, learned, daily_budgets, restored, .. } = past;
         engine.learned = learned.into_iter().map(|one| (one.rule.clone(), one)).collect();
         engine.lay_over(&Arc::clone(&engine.policy));
         engine.model = model;
-        let Recovered { budget, cut_off, alerts } = Budget::recover(Arc::clone(engine.policy.terms()), ledger, now);
-        engine.budget = budget;
         engine.daily_budgets = daily_budgets.into_iter().collect();
-        engine.amend_terms();
+        let Recovered { budget, cut_off, alerts } = Budget::recover(engine.terms(), ledger, now);
+        engine.budget = budget;
         engine.conversations =
             conversations.into_iter().map(|(person, messages)| (person, Conversation::new(messages))).collect();
         if let Some(turn) = cut_off.last().map(|entry| entry.turn.clone()) {
@@ -89,10 +93,14 @@ impl Engine {
         for record in &turns {
             engine.revive_turn(record, read);
         }
-        engine.recover_posts(posts, &mut step);
+        engine.recover_posts(posts, restored, &mut step);
         engine.recover_runs(runs, input, &mut step);
         engine.advance(&mut step);
-        engine.resume_turns(turns, &mut step);
+        if restored {
+            engine.end_turns_of_before(&turns, &mut step);
+        } else {
+            engine.resume_turns(turns, &mut step);
+        }
         engine.advance(&mut step);
         engine.post_news(&mut step);
         (engine, step)
@@ -118,6 +126,14 @@ impl Engine {
             }
         }
         self.turns.insert(record.turn.clone(), live);
+    }
+
+    /// Ends turns of which nobody knows here how far they came.
+    fn end_turns_of_before(&mut self, turns: &[TurnRecord], step: &mut Step) {
+        for TurnRecord { turn, .. } in turns {
+            let why = "Castoff went back to a backup in which this was under way; say it again if it is still open";
+            self.end_turn(turn, TurnOutcome::Failed { why: why.to_owned() }, step);
+        }
     }
 
     /// Lets turns go on: a model call that was cut off is made again once.
@@ -215,9 +231,12 @@ impl Engine {
                 }
                 Some(RunState::Dropping) => step.effects.push(Effect::Tell(ToRunner::Drop { run })),
                 Some(RunState::Undoing) => step.effects.push(Effect::Tell(ToRunner::Undo { run })),
-                Some(RunState::Planning | RunState::Queued) => {
-                    self.fail(&run, "the runner stopped before it began".to_owned(), step);
+                // Nothing of it began: it is planned anew.
+                Some(RunState::Planning) => {
+                    audit(step, None, "run.planned-anew", (&run, json!({})));
+                    self.survey(&run, step);
                 }
+                Some(RunState::Queued) => self.fail(&run, "the runner stopped before it began".to_owned(), step),
                 Some(_) | None => {}
             }
         }
@@ -226,9 +245,25 @@ impl Engine {
         }
     }
 
-    pub(super) fn runner_gone(&mut self) {
+    pub(super) fn runner_gone(&mut self, step: &Step) {
         self.runner = None;
         self.away = true;
+        self.away_since = step.now;
+    }
+
+    /// Whether the runner has been away for longer than one that is only started anew.
+    pub(super) fn runner_stays_away(&self, now: Timestamp) -> bool {
+        self.runner.is_none() && now >= self.away_since.plus_ms(AWAY_MS)
+    }
+
+    /// Ends what waits to be planned by a runner that stays away.
+    pub(super) fn tick_away(&mut self, step: &mut Step) {
+        if !self.runner_stays_away(step.now) {
+            return;
+        }
+        let planned = self.runs.iter().filter(|(_, live)| live.record.state == RunState::Planning);
+        let planned: Vec<RunId> = planned.map(|(run, _)| run.clone()).collect();
+        planned.iter().for_each(|run| self.fail(run, NO_RUNNER.to_owned(), step));
     }
 
     /// Runs that go on only with the runner's answer.

@@ -9,7 +9,7 @@ use super::turn::note;
 use super::{CONTEXT_TOKENS_DEFAULT, Effect, Engine, ModelInUse, Step, context};
 use crate::domain::ids::CallId;
 use crate::domain::model::{ModelFailure, ModelName, ModelReply, ModelRequest};
-use crate::domain::money::Money;
+use crate::domain::money::{Money, Terms};
 use crate::domain::principal::{Principal, Trust};
 use crate::domain::record::{AuditEntry, Record, SettingName};
 use crate::domain::time::Timestamp;
@@ -59,11 +59,16 @@ impl Engine {
 
     /// The policy's prices and caps, with what the owner set beside them.
     pub(super) fn amend_terms(&mut self) {
+        self.budget.set_terms(self.terms());
+    }
+
+    /// The terms of the files, with the daily budgets that the owner set laid over.
+    pub(super) fn terms(&self) -> Arc<Terms> {
         let mut terms = Arc::clone(self.policy.terms());
         for (provider, amount) in &self.daily_budgets {
             terms = Arc::new(terms.with_daily(provider, *amount));
         }
-        self.budget.set_terms(terms);
+        terms
     }
 }
 
@@ -101,7 +106,7 @@ pub fn tried(
     now: Timestamp,
 ) -> Vec<Record> {
     let (usage, may_cost) = match outcome {
-        Ok(reply) => (Some(&reply.usage), true),
+        Ok(reply) => (reply.usage.as_ref(), true),
         Err(failure) => (failure.usage.as_ref(), failure.may_cost),
     };
     let Some(Settled { entry, .. }) = budget.settle(call, usage, may_cost) else { return Vec::new() };

@@ -17,12 +17,12 @@ use serde_json::json;
 
 use super::budget::{Alert, Settled};
 use super::context::{self, Size};
-use super::{Effect, Engine, Step, Stopping};
+use super::{Effect, Engine, Step, Stopping, keep};
 use super::{limits, pace};
 use crate::domain::ids::{CallId, PersonId, TurnId};
 use crate::domain::model::{FailureKind, ModelFailure, ModelReply, ModelRequest, ModelStop};
 use crate::domain::principal::{Principal, Trust};
-use crate::domain::record::{AuditEntry, Record};
+use crate::domain::record::{AuditEntry, Record, RunState};
 use crate::domain::turn::{Body, Channel, TurnOutcome, TurnRecord, TurnState};
 
 use super::serve::{Called, HeadTail};
@@ -216,13 +216,14 @@ impl Engine {
     }
 
     pub(super) fn model_replied(&mut self, call: &CallId, reply: ModelReply, calls: Vec<Called>, step: &mut Step) {
-        let Some(turn) = self.settle(call, Some(&reply.usage), true, step) else { return };
+        let Some(turn) = self.settle(call, reply.usage.as_ref(), true, step) else { return };
         let Some(live) = self.turns.get_mut(&turn) else { return };
         if matches!(live.record.state, TurnState::Summarising { .. }) {
             return self.summarised(&turn, reply.text, step);
         }
         let ModelReply { text, stop, .. } = reply;
-        live.calls = calls.into();
+        // What it wanted before it declined is not done.
+        live.calls = if stop == ModelStop::Refusal { Default::default() } else { calls.into() };
         let body =
             Body::Model { text: text.clone(), calls: live.calls.iter().map(|called| called.call.clone()).collect() };
         let done = live.calls.is_empty();
@@ -240,7 +241,8 @@ impl Engine {
         }
         let text = match stop {
             ModelStop::Length => format!("{text}\n\n(cut off here: the longest reply was reached)"),
-            ModelStop::End | ModelStop::Tools | ModelStop::Refusal => text,
+            ModelStop::Refusal => format!("{text}\n\n(the model declined to go on here)"),
+            ModelStop::End | ModelStop::Tools => text,
         };
         self.end_turn(&turn, TurnOutcome::Replied { text }, step);
     }
@@ -288,6 +290,13 @@ impl Engine {
         let mut open = Vec::new();
         if let TurnState::Working { call, run, .. } = &live.record.state {
             open.push((call.clone(), Some(run.clone())));
+            // What became of it is shown where its turn was.
+            if let (Channel::Telegram { chat, .. }, Some(served)) = (&live.record.channel, self.runs.get_mut(run))
+                && matches!(served.record.state, RunState::Running | RunState::Applying)
+            {
+                served.record.chat = Some(*chat);
+                keep(&served.record, step);
+            }
         }
         open.extend(live.calls.iter().map(|called| (called.call.clone(), None)));
         for (call, run) in open {

@@ -116,7 +116,7 @@ mod tests {
             }
             drop(reading.take(&noise, &mut draft));
             let stop = reading.stop().unwrap_or(ModelStop::End);
-            let reply = draft.finish(&crate::domain::ids::CallId::from_random([0; 11]), stop, TokenUsage::default());
+            let reply = draft.finish(&crate::domain::ids::CallId::from_random([0; 11]), stop, None);
             let ids: std::collections::BTreeSet<_> = reply.calls.iter().map(|call| &call.id).collect();
             prop_assert_eq!(ids.len(), reply.calls.len());
         }

@@ -105,7 +105,7 @@ impl Draft {
 
     /// The reply. Calls without an id, or with one that another has, get their own, made from `call`;
     /// arguments that are no JSON are the text as it came.
-    pub(super) fn finish(self, call: &CallId, stop: ModelStop, usage: TokenUsage) -> ModelReply {
+    pub(super) fn finish(self, call: &CallId, stop: ModelStop, usage: Option<TokenUsage>) -> ModelReply {
         let mut taken = BTreeSet::new();
         let calls: Vec<ToolCall> = (self.calls.into_iter().enumerate())
             .map(|(number, open)| {
@@ -167,7 +167,7 @@ mod tests {
             draft.call(key, id, "exec").unwrap();
             draft.arguments(key, arguments).unwrap();
         }
-        let reply = draft.finish(&call(), ModelStop::End, TokenUsage::default());
+        let reply = draft.finish(&call(), ModelStop::End, None);
         let own = |number: usize| format!("{}-{number}", call());
         let got: Vec<_> = reply.calls.iter().map(|call| (call.id.clone(), call.arguments.clone())).collect();
         let expected = vec![

@@ -90,8 +90,8 @@ impl<'a> Exchange<'a> {
         }
     }
 
-    /// Reads the reply. `worst` is what it cost if the provider does not count.
-    pub(super) async fn read(&mut self, mut response: Response, worst: TokenUsage) -> Result<ModelReply, ModelFailure> {
+    /// Reads the reply.
+    pub(super) async fn read(&mut self, mut response: Response) -> Result<ModelReply, ModelFailure> {
         let waits = self.provider.waits;
         let dialect = self.provider.dialect();
         let (mut frames, mut reading, mut draft) =
@@ -119,7 +119,7 @@ impl<'a> Exchange<'a> {
             }
         };
         drop(timeout(DRAIN, response.chunk()).await);
-        Ok(draft.finish(self.call, stop, reading.usage().unwrap_or(worst)))
+        Ok(draft.finish(self.call, stop, reading.usage()))
     }
 
     async fn once(&mut self, body: Bytes) -> Result<Response, Box<Refused>> {

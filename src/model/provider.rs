@@ -15,9 +15,7 @@ use super::exchange::{self, Exchange};
 use super::failure;
 use super::{Client, ClientError, Endpoint, Kind, Waits, known, ollama, request_bytes};
 use crate::domain::ids::{CallId, PersonId, TurnId};
-use crate::domain::model::{
-    Delta, FailureKind, ModelFailure, ModelMessage, ModelName, ModelReply, ModelRequest, TokenUsage,
-};
+use crate::domain::model::{Delta, FailureKind, ModelFailure, ModelMessage, ModelName, ModelReply, ModelRequest};
 
 /// The version of Anthropic's API that is spoken.
 const ANTHROPIC_VERSION: &str = "2023-06-01";
@@ -47,8 +45,7 @@ impl Provider {
     /// the whole reply. Retries by itself only what cannot have been accepted. Fails with what helps,
     /// and says whether it may cost; `cancel` ends it at once.
     ///
-    /// A provider that does not count is taken at the worst: a token for each byte of the prompt, and
-    /// the longest reply that was asked for. Ollama leaves counts out of cached prompts: those are 0.
+    /// Ollama leaves counts out of cached prompts: those are 0.
     pub async fn call(
         &self,
         request: &ModelRequest,
@@ -57,14 +54,9 @@ impl Provider {
     ) -> Result<ModelReply, ModelFailure> {
         self.stays_here(request.model.name())?;
         let body = Bytes::from(request_bytes(&self.endpoint, request));
-        let worst = TokenUsage {
-            input: u64::try_from(body.len()).unwrap_or(u64::MAX),
-            output: request.output_tokens_max.into(),
-            ..TokenUsage::default()
-        };
         let mut exchange = Exchange::new(self, request, deltas, cancel);
         let reply = match exchange.open(body).await {
-            Ok(response) => exchange.read(response, worst).await,
+            Ok(response) => exchange.read(response).await,
             Err(failure) => Err(failure),
         };
         reply.map_err(|failure| failure::clean(&self.endpoint, failure))

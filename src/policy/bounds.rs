@@ -11,6 +11,8 @@ const ENDS_MAX: usize = 4096;
 const WORDS_MAX: usize = 10_000;
 /// Most open subscripts in one word: the parser tries each in two ways.
 const SUBSCRIPTS_MAX: usize = 4;
+/// Most of them in a text, whatever stands between: inside of arithmetic a word does not end at a space.
+const OPEN_SUBSCRIPTS_MAX: usize = 6;
 /// Most subscripts of parameters inside one another, whatever is between: it tries each in twenty ways.
 const PARAMETER_SUBSCRIPTS_MAX: usize = 2;
 /// Most `case` inside one another: it tries each in two ways.
@@ -47,15 +49,17 @@ fn tangled_here(text: &str) -> Option<&'static str> {
     if text.matches("<<").count() > HEREDOCS_MAX {
         return Some("what so many here-documents do");
     }
-    let (mut open, mut before) = (0_usize, b' ');
+    let (mut open, mut all, mut before) = (0_usize, 0_usize, b' ');
     for byte in text.bytes() {
         match byte {
-            b'[' if before.is_ascii_alphanumeric() || matches!(before, b'_' | b']' | b'$') => open += 1,
-            b']' => open = open.saturating_sub(1),
+            b'[' if before.is_ascii_alphanumeric() || matches!(before, b'_' | b']' | b'$') => {
+                (open, all) = (open + 1, all + 1);
+            }
+            b']' => (open, all) = (open.saturating_sub(1), all.saturating_sub(1)),
             byte if byte.is_ascii_whitespace() => open = 0,
             _ => {}
         }
-        if open > SUBSCRIPTS_MAX {
+        if open > SUBSCRIPTS_MAX || all > OPEN_SUBSCRIPTS_MAX {
             return Some("what subscripts inside one another do");
         }
         before = byte;

@@ -68,6 +68,7 @@ pub fn start(
         model: models.chosen()?,
         learned: store.learned()?,
         daily_budgets: store.daily_budgets()?.into_iter().filter_map(daily_budget).collect(),
+        restored: store.was_just_restored()?,
     };
     let (engine, mut first) = Engine::recover(Arc::clone(&policy), crate::tools::specs(), past, now);
     let detail = serde_json::json!({ "version": env!("CARGO_PKG_VERSION"), "policy": policy.digest().to_string() });

@@ -32,6 +32,16 @@ const STAGING: &str = "restore-";
 /// Where what was there before is kept.
 const ASIDE: &str = "before-restore-";
 
+/// What the audit log says of a restoring.
+const RESTORED: &str = "store.restored";
+
+impl Store {
+    /// Whether nothing has happened since it was restored.
+    pub fn was_just_restored(&self) -> Result<bool, StoreError> {
+        Ok(self.audit_list(1)?.first().is_some_and(|last| last.what == RESTORED))
+    }
+}
+
 /// What becomes of data that is there already.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OldData {
@@ -108,7 +118,7 @@ fn open_and_note(dir: &Path, about: &About, now: Timestamp) -> Result<Verified, 
     let store = Store::open(dir)?;
     store.audit_verify()?;
     let detail = json!({ "made_at": about.made_at.to_string(), "version": about.version });
-    let what = "store.restored";
+    let what = RESTORED;
     store.commit(&[Record::Audit(AuditEntry { at: now, person: None, trust: None, what, run: None, detail })])?;
     store.audit_head()
 }

@@ -43,6 +43,7 @@ fn run(number: u8, person: &str) -> RunRecord {
         landings: Vec::new(),
         undone: Vec::new(),
         chat: None,
+        stop_asked: false,
     }
 }
 

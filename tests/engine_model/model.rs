@@ -146,6 +146,7 @@ impl Model {
             let review = record.plan.as_ref().unwrap().review;
             let owner = record.person == PersonId::owner();
             if end.ending.by_itself()
+                && !record.stop_asked
                 && (risk::reasons(&end.changes, review, &BTreeSet::new()).is_empty() || record.yes && owner)
             {
                 self.may_land.insert(id.clone(), None);

@@ -206,6 +206,7 @@ impl World {
             model: None,
             learned: stored.learned.values().cloned().collect(),
             daily_budgets: Vec::new(),
+            restored: false,
         };
         let (engine, step) = Engine::recover(Arc::clone(&self.policy), Vec::new(), past, self.now);
         self.engine = engine;

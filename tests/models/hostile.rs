@@ -268,7 +268,7 @@ async fn servers_that_speak_openai_their_own_way_are_understood() {
     let made: Vec<_> = reply.calls.iter().map(|one| (one.id.as_str(), one.arguments["script"].clone())).collect();
     assert_eq!(made, [("a", json!("ls")), ("b", json!("id"))]);
     assert_eq!((reply.text.as_str(), reply.stop), ("", ModelStop::Tools));
-    assert_eq!(reply.usage, TokenUsage { input: 20, output: 7, cache_read: 80, cache_write: 0 });
+    assert_eq!(reply.usage, Some(TokenUsage { input: 20, output: 7, cache_read: 80, cache_write: 0 }));
 }
 
 #[tokio::test]

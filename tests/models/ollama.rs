@@ -178,7 +178,7 @@ async fn ollamas_own_client_reads_what_we_read() {
         let reply = reply.unwrap();
         let calls: Vec<_> = reply.calls.iter().map(|one| json!([one.name, one.arguments])).collect();
         let reason = if reply.stop == ModelStop::Length { "length" } else { "stop" };
-        let ours = json!([reply.text, calls, reason, reply.usage.input, reply.usage.output]);
+        let ours = json!([reply.text, calls, reason, reply.usage.unwrap().input, reply.usage.unwrap().output]);
         assert_eq!(ours, lines.next().unwrap(), "{word}");
         assert_eq!(reply.stop == ModelStop::Tools, word == "tools");
     }

@@ -17,6 +17,7 @@ const REPEATED: &[(&str, &str, &str)] = &[
     ("echo ", "$[", ""),
     ("", "a[", "1"),
     ("echo ", "${a[", ""),
+    ("cat <<E\n$(a ", "Y$((a[s&Y$ (a[s", "\nE"),
     ("cat <<E\n", "\"${a[b c$", "\nE"),
     ("echo \"${a[b ${a[b ${a[b ${a[b ${a[b ${a[b ", "]} ", "\""),
     ("", "while ", "a"),

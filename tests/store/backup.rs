@@ -88,6 +88,7 @@ fn what_is_restored_is_what_was_there() {
     assert_eq!(again.audit_verify().unwrap(), audit);
     assert_eq!(audit.entries, store.audit_head().unwrap().entries + 1);
     assert_eq!(again.audit_list(1).unwrap()[0].what, "store.restored");
+    assert!(again.was_just_restored().unwrap() && !store.was_just_restored().unwrap());
     drop(again);
     let names: Vec<_> =
         all(new.path()).into_keys().filter_map(|path| path.file_name().map(ToOwned::to_owned)).collect();

@@ -50,6 +50,7 @@ fn run(number: u8, who: &str, state: RunState) -> RunRecord {
         landings: Vec::new(),
         undone: Vec::new(),
         chat: None,
+        stop_asked: false,
     }
 }
 

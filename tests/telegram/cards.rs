@@ -73,6 +73,7 @@ fn a_run(script: &str) -> RunRecord {
         landings: Vec::new(),
         undone: Vec::new(),
         chat: None,
+        stop_asked: false,
     }
 }
 

@@ -55,6 +55,8 @@ pub(crate) struct World {
     pub(crate) messages: Vec<Message>,
     pub(crate) ledger: Vec<LedgerEntry>,
     pub(crate) posts: Vec<Post>,
+    /// Whether the next start is one from a backup.
+    pub(crate) restored: bool,
     model: Option<ModelInUse>,
 }
 
@@ -78,6 +80,7 @@ impl World {
             messages: Vec::new(),
             ledger: Vec::new(),
             posts: Vec::new(),
+            restored: false,
             model: Some(ModelInUse { name, context_tokens }),
         };
         world.step(Event::ModelChosen(world.model.clone()));
@@ -136,7 +139,7 @@ impl World {
         calls: Vec<ToolCall>,
     ) -> Vec<Effect> {
         let stop = if calls.is_empty() { ModelStop::End } else { ModelStop::Tools };
-        let reply = ModelReply { text: text.to_owned(), calls: calls.clone(), stop, usage };
+        let reply = ModelReply { text: text.to_owned(), calls: calls.clone(), stop, usage: Some(usage) };
         let calls = calls.into_iter().map(read).collect();
         self.step(Event::ModelReplied { call: call.clone(), reply: Box::new(reply), calls })
     }
@@ -160,6 +163,7 @@ impl World {
             model: self.model.clone(),
             learned: Vec::new(),
             daily_budgets: Vec::new(),
+            restored: self.restored,
         };
         let (engine, mut step) = Engine::recover(Arc::clone(&self.policy), tools::specs(), past, self.now);
         self.engine = engine;
@@ -196,15 +200,20 @@ impl World {
         assert!(effects.iter().any(|effect| matches!(effect, Effect::Run { .. })), "{effects:?}");
         let bytes = ByteBuf::from(output.as_bytes().to_vec());
         self.step(Event::Runner(FromRunner::Output { run: run.clone(), stream: Stream::Stdout, bytes }));
+        self.ends(&run, Ending::Exited { code }, changes)
+    }
+
+    /// A run is over, with these changes in `/work`.
+    pub(crate) fn ends(&mut self, run: &RunId, ending: Ending, changes: Vec<Change>) -> Vec<Effect> {
         let end = RunEnd {
-            ending: Ending::Exited { code },
+            ending,
             started: self.now,
             ended: self.now,
             enforced: None,
             usage: Usage::default(),
             changes: vec![ChangeSet { workspace: "/work".into(), changes, refused: Vec::new() }],
         };
-        self.step(Event::Runner(FromRunner::Ended { run, end: Box::new(end) }))
+        self.step(Event::Runner(FromRunner::Ended { run: run.clone(), end: Box::new(end) }))
     }
 }
 
