@@ -130,6 +130,8 @@ impl Engine {
 
     /// Ends turns of which nobody knows here how far they came.
     fn end_turns_of_before(&mut self, turns: &[TurnRecord], step: &mut Step) {
+        // Or the end of one would begin the next.
+        self.waiting.clear();
         for TurnRecord { turn, .. } in turns {
             let why = "Castoff went back to a backup in which this was under way; say it again if it is still open";
             self.end_turn(turn, TurnOutcome::Failed { why: why.to_owned() }, step);
