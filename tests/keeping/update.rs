@@ -32,7 +32,11 @@ fn did(hurt: &str, signal: &str) -> String {
     if signal.is_empty() {
         said.for_each(|line| drop(line.unwrap()));
     } else {
-        let last = if hurt == "healthy" { "5/5" } else { "3/5" };
+        let last = match hurt {
+            "healthy" => "5/5",
+            "images" | "build" => "2/5",
+            _ => "3/5",
+        };
         said.find(|line| line.as_ref().unwrap().contains(last)).unwrap().unwrap();
         drop(said);
     }
@@ -43,10 +47,13 @@ fn did(hurt: &str, signal: &str) -> String {
 
 #[test]
 fn an_update_that_fails_or_is_cut_goes_back_to_a_version_that_serves() {
-    let tried = "tag castoff:local castoff:before-update, stop, ";
+    let built = "images, tag castoff:local castoff:before-update, build, ";
+    let tried = format!("{built}stop, ");
     let old = "tag castoff:before-update castoff:local, ";
     assert_eq!(did("", ""), format!("{tried}backup, start, healthy, install castoff, install castoff-init, "));
     for signal in ["", "HUP", "TERM", "INT"] {
+        assert_eq!(did("images", signal), "images, ", "{signal}");
+        assert_eq!(did("build", signal), format!("{built}{old}"), "{signal}");
         assert_eq!(did("stop", signal), format!("{tried}{old}start, "), "{signal}");
         assert_eq!(
             did("healthy", signal),
