@@ -53,6 +53,39 @@ impl Keeper {
         items: &[&Item],
         conflicts: &mut BTreeMap<String, String>,
     ) -> Result<Vec<String>, KeeperError> {
+        let first_image = run.next_image();
+        let batch = run.next_batch();
+        let steps = match self.prepare(run, upper, items, conflicts) {
+            Ok(steps) if steps.is_empty() => return Ok(Vec::new()),
+            Ok(steps) => steps,
+            Err(error) => {
+                if !cut::happened() {
+                    forget_images(&run.files, first_image);
+                }
+                return Err(error);
+            }
+        };
+        let written = run.write(Entry::Intent { batch, verb: Verb::Apply, steps: steps.clone() });
+        written.map_err(KeeperError::place("the journal cannot be written"))?;
+        cut::point()?;
+        crash::point(Point::ApplyJournalWritten);
+        let outcome = self.finish_or_roll_back(run, batch, &steps, upper)?;
+        let left: HashSet<&String> = outcome.left.iter().map(|trouble| &trouble.path).collect();
+        let mut done: Vec<String> = steps.iter().map(|step| step.change.clone()).collect();
+        done.dedup();
+        done.retain(|path| !left.contains(path));
+        conflicts.extend(outcome.left.iter().map(|trouble| (trouble.path.clone(), trouble.why.clone())));
+        Ok(done)
+    }
+
+    /// Decides what is to be done, and keeps what that replaces and how it differs: all but the intent.
+    fn prepare(
+        &self,
+        run: &RunState,
+        upper: &Tree,
+        items: &[&Item],
+        conflicts: &mut BTreeMap<String, String>,
+    ) -> Result<Vec<Step>, KeeperError> {
         let images = run.files.make_subtree(BEFORE).map_err(KeeperError::place("no before-images can be kept"))?;
         let mut image = run.next_image();
         let mut steps = Vec::new();
@@ -69,24 +102,13 @@ impl Keeper {
                 Err(Undecided::Fault(error)) => return Err(error),
             }
         }
-        if steps.is_empty() {
-            return Ok(Vec::new());
+        if !steps.is_empty() {
+            cut::point()?;
+            let journal = || KeeperError::place("the journal cannot be written");
+            run.set_diff(run.next_batch(), &diff::of(&self.host, upper, landing.into_iter())).map_err(journal())?;
+            run.files.sync().map_err(journal())?;
         }
-        cut::point()?;
-        let batch = run.next_batch();
-        let journal = || KeeperError::place("the journal cannot be written");
-        run.set_diff(batch, &diff::of(&self.host, upper, landing.into_iter())).map_err(journal())?;
-        run.files.sync().map_err(journal())?;
-        run.write(Entry::Intent { batch, verb: Verb::Apply, steps: steps.clone() }).map_err(journal())?;
-        cut::point()?;
-        crash::point(Point::ApplyJournalWritten);
-        let outcome = self.finish_or_roll_back(run, batch, &steps, upper)?;
-        let left: HashSet<&String> = outcome.left.iter().map(|trouble| &trouble.path).collect();
-        let mut done: Vec<String> = steps.iter().map(|step| step.change.clone()).collect();
-        done.dedup();
-        done.retain(|path| !left.contains(path));
-        conflicts.extend(outcome.left.iter().map(|trouble| (trouble.path.clone(), trouble.why.clone())));
-        Ok(done)
+        Ok(steps)
     }
 
     /// Takes the steps of an intent; when that fails, takes them back.
@@ -97,33 +119,55 @@ impl Keeper {
         steps: &[Step],
         upper: &Tree,
     ) -> Result<Outcome, KeeperError> {
-        let journal = || KeeperError::place("the journal cannot be written");
         let images = run.files.make_subtree(BEFORE).map_err(KeeperError::place("the before-images cannot be read"))?;
-        let landed = land(&self.host, Source::Upper(upper), &run.id, steps).and_then(|mut outcome| {
-            self.restore_left(run, steps, &images, &mut outcome)?;
-            Ok(outcome)
-        });
-        let outcome = match landed {
+        let outcome = match self.finish(run, batch, steps, (upper, &images)) {
             Ok(outcome) => outcome,
             Err(error) if cut::happened() => return Err(error),
             Err(first) => {
-                let back: Vec<Step> = steps.iter().map(|step| step.reversed(None)).collect();
-                let second = land(&self.host, Source::Images(&images), &run.id, &back)
-                    .and_then(|_| run.write(Entry::Cancelled { batch }).map_err(journal()));
-                return Err(match second {
+                return Err(match self.roll_back(run, batch, steps, &images) {
                     Ok(()) => first,
                     Err(second) => KeeperError::Both { first: Box::new(first), second: Box::new(second) },
                 });
             }
         };
-        cut::point()?;
-        crash::point(Point::AppliedNotCommitted);
-        run.write(Entry::Landed { batch, stamps: outcome.stamps.clone(), left: outcome.left.clone() })
-            .map_err(journal())?;
         self.remember(&outcome);
         cut::point()?;
-        self.empty_landed(run, batch, upper)?;
+        match self.empty_landed(run, batch, upper) {
+            Err(error) if cut::happened() => Err(error),
+            // It landed all the same; the next request about the run goes on with the rest.
+            Ok(()) | Err(_) => Ok(outcome),
+        }
+    }
+
+    fn finish(
+        &self,
+        run: &mut RunState,
+        batch: u64,
+        steps: &[Step],
+        (upper, images): (&Tree, &Tree),
+    ) -> Result<Outcome, KeeperError> {
+        let mut outcome = land(&self.host, Source::Upper(upper), &run.id, steps)?;
+        self.restore_left(run, steps, images, &mut outcome)?;
+        cut::point()?;
+        crash::point(Point::AppliedNotCommitted);
+        let entry = Entry::Landed { batch, stamps: outcome.stamps.clone(), left: outcome.left.clone() };
+        run.write(entry).map_err(KeeperError::place("the journal cannot be written"))?;
         Ok(outcome)
+    }
+
+    /// Takes back the steps of an apply that failed. Its before-images go, unless something could not be taken back.
+    fn roll_back(&mut self, run: &mut RunState, batch: u64, steps: &[Step], images: &Tree) -> Result<(), KeeperError> {
+        let back: Vec<Step> = steps.iter().map(|step| step.reversed(None)).collect();
+        let outcome = land(&self.host, Source::Images(images), &run.id, &back)?;
+        run.write(Entry::Cancelled { batch }).map_err(KeeperError::place("the journal cannot be written"))?;
+        self.remember(&outcome);
+        if outcome.left.is_empty() {
+            for image in steps.iter().filter_map(|step| step.image) {
+                // What stays takes room, and no more.
+                drop(images.remove(&image.to_string()));
+            }
+        }
+        Ok(())
     }
 
     /// A change of several paths that got stuck on one of them is taken back as a whole.
@@ -268,6 +312,18 @@ fn thing_without_digest(tree: &Tree, path: &str, seen: &Seen) -> io::Result<Thin
         SeenKind::Whiteout | SeenKind::Other(_) => return Err(io::Error::other("not a file, directory or link")),
     };
     Ok(Thing { kind, mode: seen.mode })
+}
+
+/// Removes the before-images from `first` on, of an apply that never came to its intent.
+fn forget_images(run: &Tree, first: u64) {
+    let Ok(images) = run.subtree(BEFORE) else { return };
+    for image in first.. {
+        let name = image.to_string();
+        // What stays takes room, and no more.
+        if !matches!(images.look(&name), Ok(Some(_))) || images.remove(&name).is_err() {
+            return;
+        }
+    }
 }
 
 /// Copies the host's file among the before-images.

@@ -1,10 +1,11 @@
-//! Where a test may end the keeper as a crash would. Outside tests, nothing happens here.
+//! Where a test may end the keeper as a crash would, or do something to it. Outside tests, nothing happens here.
 
 use super::KeeperError;
 
 #[cfg(test)]
 thread_local! {
     static LEFT: std::cell::Cell<Option<u64>> = const { std::cell::Cell::new(None) };
+    static DEED: std::cell::RefCell<Option<(u64, Box<dyn FnOnce()>)>> = const { std::cell::RefCell::new(None) };
 }
 
 /// A moment at which the process may die.
@@ -21,6 +22,10 @@ pub(super) fn happened() -> bool {
 
 #[cfg(test)]
 pub(super) fn point() -> Result<(), KeeperError> {
+    DEED.with(|deed| match deed.take() {
+        Some((0, act)) => act(),
+        later => drop(deed.replace(later.map(|(points, act)| (points - 1, act)))),
+    });
     LEFT.with(|left| match left.get() {
         Some(0) => Err(KeeperError::Cut),
         Some(more) => {
@@ -40,4 +45,16 @@ pub(super) fn happened() -> bool {
 #[cfg(test)]
 pub(super) fn after(points: Option<u64>) {
     LEFT.with(|left| left.set(points));
+}
+
+/// Lets `points` moments pass and acts at the next.
+#[cfg(test)]
+pub(super) fn act_after(points: u64, act: impl FnOnce() + 'static) {
+    DEED.with(|deed| deed.replace(Some((points, Box::new(act)))));
+}
+
+/// Whether the deed was done.
+#[cfg(test)]
+pub(super) fn acted() -> bool {
+    DEED.with(|deed| deed.take().is_none())
 }

@@ -104,22 +104,27 @@ impl RunState {
         lines.filter(|line| !line.is_empty()).map(|line| Ok(serde_json::from_slice(line)?)).collect()
     }
 
-    fn append<T: Serialize>(&self, name: &str, line: &T) -> io::Result<std::fs::File> {
+    fn append<T: Serialize>(
+        &self,
+        name: &str,
+        line: &T,
+        sync: impl FnOnce(&std::fs::File) -> io::Result<()>,
+    ) -> io::Result<()> {
         let mut bytes = serde_json::to_vec(line)?;
         bytes.push(b'\n');
         let mut file = self.files.append(name)?;
         let before = file.metadata()?.len();
-        if let Err(error) = file.write_all(&bytes) {
-            // A torn line would swallow the next one.
+        if let Err(error) = file.write_all(&bytes).and_then(|()| sync(&file)) {
+            // A torn line would swallow the next one, and a whole one would say what nobody acted on.
             file.set_len(before)?;
             return Err(error);
         }
-        Ok(file)
+        Ok(())
     }
 
     /// Adds a line to the journal; it is on disk when this returns.
     pub(super) fn write(&mut self, entry: Entry) -> io::Result<()> {
-        self.append(JOURNAL, &entry)?.sync_all()?;
+        self.append(JOURNAL, &entry, std::fs::File::sync_all)?;
         self.learn(entry);
         Ok(())
     }
@@ -141,6 +146,8 @@ impl RunState {
             }
             Entry::Cancelled { batch } => {
                 if let Some(batch) = self.batch(batch) {
+                    // One that could not be recorded for good was taken back.
+                    batch.landed = None;
                     batch.is_cancelled = true;
                 }
             }
@@ -154,6 +161,12 @@ impl RunState {
 
     fn batch(&mut self, number: u64) -> Option<&mut Batch> {
         self.batches.iter_mut().find(|batch| batch.number == number)
+    }
+
+    /// Whether the journal does not say what became of a batch: its steps may have been taken.
+    pub(super) fn is_open(&self, number: u64) -> bool {
+        let is_open = |batch: &Batch| batch.landed.is_none() && !batch.is_cancelled;
+        self.batches.iter().any(|batch| batch.number == number && is_open(batch))
     }
 
     /// A number that no batch of this run has.
@@ -236,7 +249,7 @@ impl Modes for RunState {
     }
 
     fn record(&mut self, path: &str, mode: u32) -> io::Result<()> {
-        self.append(MODES, &(path, mode))?;
+        self.append(MODES, &(path, mode), |_| Ok(()))?;
         self.modes.insert(path.to_owned(), mode);
         Ok(())
     }

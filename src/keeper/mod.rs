@@ -18,8 +18,10 @@
 //!  cut before LANDED    Open takes all steps again (each may be taken twice); what cannot be
 //!                       finished is rolled back from the before-images: CANCELLED
 //!  cut before EMPTIED   Open empties the overlay again
-//!  fails before LANDED  an apply is rolled back at once: CANCELLED; an undo stays as far as it came and is
+//!  fails up to LANDED   an apply is rolled back at once: CANCELLED; an undo stays as far as it came and is
 //!                       CANCELLED too: asked for once more, it goes on
+//!  neither LANDED nor   every request about the run does first what Open does, and is refused while
+//!  CANCELLED            that fails: until then the before-images are all that is left of the originals
 //! ```
 
 use std::io::{self, Read, Write};
@@ -94,7 +96,7 @@ pub enum KeeperError {
         /// Why.
         source: io::Error,
     },
-    /// An apply failed, and so did taking it back; the next start tries again.
+    /// An apply failed, and so did taking it back; the next request about the run tries again.
     #[error("{first}; taking it back failed too: {second}")]
     Both {
         /// What failed first.

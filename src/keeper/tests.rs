@@ -13,6 +13,7 @@ use crate::domain::ids::RunId;
 use crate::domain::plan::{Cover, CoverKind};
 use crate::protocol::keeper::{FromKeeper, ToKeeper};
 
+mod full;
 mod stage;
 
 use stage::{Stage, landing, mark, one_of_each, put, tree, whiteout};

@@ -53,7 +53,8 @@ impl Keeper {
         Ok(outcome)
     }
 
-    /// Finishes or rolls back what the journal says was begun.
+    /// Finishes or rolls back what the journal says was begun. An error leaves an apply open: nothing may be done
+    /// about the run before it is over.
     pub(super) fn recover(&mut self, run: &mut RunState) -> Result<(), KeeperError> {
         for Batch { number, verb, steps, landed, is_cancelled, is_emptied } in run.batches.clone() {
             if is_cancelled {
@@ -68,7 +69,11 @@ impl Keeper {
                 },
                 (Verb::Apply, Some(_)) => {
                     if let Some(upper) = self.upper(&run.id)?.filter(|_| !is_emptied) {
-                        self.empty_landed(run, number, &upper)?;
+                        match self.empty_landed(run, number, &upper) {
+                            Err(error) if cut::happened() => return Err(error),
+                            // What is left of it is not held any more, and in nobody's way.
+                            Ok(()) | Err(_) => {}
+                        }
                     }
                 }
                 (Verb::Apply, None) => self.recover_apply(run, number, &steps)?,
@@ -82,9 +87,9 @@ impl Keeper {
         let empty = run.files.make_subtree("nothing").map_err(KeeperError::place("the state cannot be written"))?;
         let upper = self.upper(&run.id)?.unwrap_or(empty);
         match self.finish_or_roll_back(run, batch, steps, &upper) {
-            Err(error) if cut::happened() || matches!(error, KeeperError::Both { .. }) => Err(error),
+            Err(error) if cut::happened() || run.is_open(batch) => Err(error),
             // Rolled back: the journal says so, and the change is still held.
-            _ => Ok(()),
+            Ok(_) | Err(_) => Ok(()),
         }
     }
 }

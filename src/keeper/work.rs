@@ -36,8 +36,7 @@ impl Keeper {
         let mut keeper = Self { places, host, state, overlays, own: HashMap::new() };
         let names = keeper.state.names("").map_err(KeeperError::place("the keeper's state cannot be read"))?;
         for run in names.into_iter().flatten().filter_map(|name| RunId::try_from(name).ok()) {
-            let mut run = keeper.run(&run)?;
-            keeper.recover(&mut run)?;
+            let run = keeper.run(&run)?;
             for outcome in run.batches.iter().filter_map(|batch| batch.landed.as_ref()) {
                 keeper.remember(outcome);
             }
@@ -66,8 +65,13 @@ impl Keeper {
         covers::existing(&self.host, &self.places.workspace, denied)
     }
 
-    pub(super) fn run(&self, id: &RunId) -> Result<RunState, KeeperError> {
-        RunState::open(&self.state, id).map_err(KeeperError::place("the journal of the run cannot be read"))
+    /// What is known of a run, once nothing of it is half-done: while an apply is open, its before-images may be all
+    /// that is left of the originals.
+    pub(super) fn run(&mut self, id: &RunId) -> Result<RunState, KeeperError> {
+        let run = RunState::open(&self.state, id);
+        let mut run = run.map_err(KeeperError::place("the journal of the run cannot be read"))?;
+        self.recover(&mut run)?;
+        Ok(run)
     }
 
     /// Whether anything is on record of a run: its overlay was read, or something of it landed. Its directory alone
@@ -152,10 +156,10 @@ impl Keeper {
 
     /// Forgets what is held; what landed can still be undone, and is returned.
     pub(super) fn drop_held(&mut self, id: &RunId) -> Result<Landing, KeeperError> {
+        let run = self.run(id)?;
         if let Some(upper) = self.upper(id)? {
             upper.empty().map_err(KeeperError::place("the overlay cannot be emptied"))?;
         }
-        let run = self.run(id)?;
         if run.batches.iter().any(|batch| batch.landed.is_some()) {
             run.forget_claim().map_err(KeeperError::place("the claim cannot be removed"))?;
         } else {

@@ -6,12 +6,41 @@ use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{CWD, FileType, Mode, XattrFlags, mknodat, setxattr};
+use rustix::mount::{MountFlags, UnmountFlags};
 
 use crate::domain::change::{ChangeSet, Landing};
 use crate::domain::ids::RunId;
 use crate::keeper::serve;
 use crate::protocol::codec;
 use crate::protocol::keeper::{FromKeeper, Places, ToKeeper};
+
+/// A file system of the test's own, in memory.
+pub(super) struct SmallDisk(pub(super) PathBuf);
+
+impl SmallDisk {
+    /// `None` for a user who may not mount.
+    pub(super) fn at(place: &Path, mib: u64) -> Option<Self> {
+        let options = std::ffi::CString::new(format!("size={mib}m")).unwrap();
+        let options = Some(options.as_c_str());
+        let mounted = rustix::mount::mount("castoff-test", place, "tmpfs", MountFlags::empty(), options);
+        match mounted {
+            Err(rustix::io::Errno::PERM) => None,
+            result => result.map(|()| Some(Self(place.to_owned()))).unwrap(),
+        }
+    }
+
+    /// Takes all that is left.
+    pub(super) fn fill(place: &Path) {
+        let mut file = fs::File::create(place.join("filler")).unwrap();
+        std::io::copy(&mut std::io::repeat(1), &mut file).unwrap_err();
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        rustix::mount::unmount(&self.0, UnmountFlags::DETACH).unwrap();
+    }
+}
 
 /// A workspace, an overlay and a keeper's state in a temporary directory.
 pub(super) struct Stage {
@@ -21,12 +50,22 @@ pub(super) struct Stage {
 
 impl Stage {
     pub(super) fn new() -> Self {
-        let root = tempfile::tempdir().unwrap();
+        Self::at(tempfile::tempdir().unwrap())
+    }
+
+    fn at(root: tempfile::TempDir) -> Self {
         let run = RunId::from_random([3; 11]);
         for directory in ["work", "state", &format!("overlays/{run}/upper")] {
             fs::create_dir_all(root.path().join(directory)).unwrap();
         }
         Self { root, run }
+    }
+
+    /// On a disk of so many MiB; `None` for a user who may not mount.
+    pub(super) fn on_a_disk_of(mib: u64) -> Option<(Self, SmallDisk)> {
+        let root = tempfile::tempdir().unwrap();
+        let disk = SmallDisk::at(root.path(), mib)?;
+        Some((Self::at(root), disk))
     }
 
     pub(super) fn host(&self, path: &str) -> PathBuf {
