@@ -7,10 +7,12 @@ use crate::crash::{self, Point};
 use crate::domain::change::{Landing, Trouble};
 use crate::domain::ids::RunId;
 
-use super::files::{Seen, SeenKind, Tree, copy, digest};
+use super::content::{copy, digest};
+use super::files::{Seen, SeenKind, Tree};
 use super::journal::{Entry, Outcome, RunState, Verb};
 use super::land::{Source, land, stamp};
 use super::paths::is_at_or_below;
+use super::room::Room;
 use super::scan::Item;
 use super::step::{Step, Thing, ThingKind};
 use super::work::Keeper;
@@ -337,7 +339,7 @@ fn keep(file: &mut std::fs::File, images: &Tree, image: u64, mode: u32) -> io::R
         }
         result => result?,
     };
-    copy(file, &mut copied)?;
+    copy(file, &mut copied, Room::Spare)?;
     copied.rewind()?;
     let digest = digest(&mut copied)?;
     Ok(Thing { kind: ThingKind::File { bytes: copied.metadata()?.len(), digest }, mode })

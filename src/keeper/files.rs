@@ -13,14 +13,11 @@ use std::path::Path;
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, RenameFlags, ResolveFlags, Stat};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest as _, Sha256};
 
-use crate::domain::ids::Digest;
+use super::room;
 
 /// Most names that are read of one directory.
 const NAMES_MAX: usize = 100_000;
-/// Bytes that are copied or compared at once.
-const BLOCK_BYTES: usize = 64 << 10;
 
 /// A directory tree; paths are relative and `/`-separated, the empty one is its root.
 #[derive(Debug)]
@@ -278,6 +275,11 @@ impl Tree {
         Ok(())
     }
 
+    /// That the file system has more room than is kept free for others.
+    pub(super) fn has_room(&self) -> io::Result<()> {
+        room::check(&self.root, 0)
+    }
+
     /// Writes everything of this file system to disk.
     pub(super) fn sync(&self) -> io::Result<()> {
         Ok(rustix::fs::syncfs(&self.root)?)
@@ -342,50 +344,4 @@ fn open_up(parent: &OwnedFd, name: &CStr) -> io::Result<()> {
 /// Whether an error says that there is nothing at a path.
 pub(super) fn is_absence(error: &io::Error) -> bool {
     matches!(Errno::from_io_error(error), Some(Errno::NOENT | Errno::NOTDIR | Errno::LOOP))
-}
-
-/// The digest of what a file holds from here on.
-pub(super) fn digest(file: &mut File) -> io::Result<Digest> {
-    let mut hash = Sha256::new();
-    let mut block = vec![0; BLOCK_BYTES];
-    loop {
-        let length = file.read(&mut block)?;
-        if length == 0 {
-            return Ok(Digest::from_bytes(hash.finalize().into()));
-        }
-        hash.update(block.get(..length).unwrap_or_default());
-    }
-}
-
-/// Copies all of `from` into the new file `to`: by sharing blocks where the file system can.
-pub(super) fn copy(from: &mut File, to: &mut File) -> io::Result<()> {
-    if rustix::fs::ioctl_ficlone(&*to, &*from).is_ok() {
-        return Ok(());
-    }
-    io::copy(from, to).map(drop)
-}
-
-/// Whether two files hold the same bytes.
-pub(super) fn same_bytes(one: &mut File, other: &mut File) -> io::Result<bool> {
-    let (mut left, mut right) = (vec![0; BLOCK_BYTES], vec![0; BLOCK_BYTES]);
-    loop {
-        let (a, b) = (fill(one, &mut left)?, fill(other, &mut right)?);
-        if left.get(..a) != right.get(..b) {
-            return Ok(false);
-        }
-        if a == 0 {
-            return Ok(true);
-        }
-    }
-}
-
-fn fill(file: &mut File, block: &mut [u8]) -> io::Result<usize> {
-    let mut filled = 0;
-    while let Some(rest) = block.get_mut(filled..).filter(|rest| !rest.is_empty()) {
-        match file.read(rest)? {
-            0 => break,
-            length => filled += length,
-        }
-    }
-    Ok(filled)
 }

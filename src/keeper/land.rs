@@ -14,8 +14,10 @@ use crate::crash::{self, Point};
 use crate::domain::change::Trouble;
 use crate::domain::ids::RunId;
 
-use super::files::{Seen, SeenKind, Stamp, Tree, copy, digest, is_absence};
+use super::content::{copy, digest};
+use super::files::{Seen, SeenKind, Stamp, Tree, is_absence};
 use super::journal::Outcome;
+use super::room::Room;
 use super::step::{Step, Thing, ThingKind};
 use super::{KeeperError, cut};
 
@@ -26,6 +28,15 @@ pub(super) enum Source<'a> {
     Upper(&'a Tree),
     /// Before-images, by number.
     Images(&'a Tree),
+}
+
+impl Source<'_> {
+    fn room(self) -> Room {
+        match self {
+            Self::Upper(_) => Room::Spare,
+            Self::Images(_) => Room::All,
+        }
+    }
 }
 
 /// Takes `steps` (a directory stands before what is in it); returns how the host looks then.
@@ -193,7 +204,15 @@ impl Landing<'_> {
             Some(_) => self.host.remove(&step.path)?,
             None => {}
         }
+        self.look_for_room()?;
         self.host.make_directory(&step.path)
+    }
+
+    fn look_for_room(&self) -> io::Result<()> {
+        match self.source.room() {
+            Room::Spare => self.host.has_room(),
+            Room::All => Ok(()),
+        }
     }
 
     /// Writes the new content beside its target.
@@ -201,6 +220,7 @@ impl Landing<'_> {
         if self.done.contains(&step.path) {
             return Ok(());
         }
+        self.look_for_room()?;
         let temporary = self.temporary(number, step);
         let Some(thing) = &step.to else { return Ok(()) };
         let expected = match &thing.kind {
@@ -225,7 +245,7 @@ impl Landing<'_> {
             }
             result => result?,
         };
-        copy(&mut from, &mut to)?;
+        copy(&mut from, &mut to, self.source.room())?;
         io::Seek::rewind(&mut to)?;
         if digest(&mut to)? != *expected {
             return Err(io::Error::other("the new content is not what the journal names"));

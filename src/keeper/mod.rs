@@ -31,6 +31,7 @@ use crate::protocol::codec::{self, FrameError};
 use crate::protocol::keeper::{FromKeeper, ToKeeper};
 
 mod apply;
+mod content;
 mod covers;
 mod cut;
 mod diff;
@@ -39,6 +40,7 @@ mod journal;
 mod land;
 mod mount;
 mod paths;
+mod room;
 mod scan;
 mod step;
 #[cfg(test)]

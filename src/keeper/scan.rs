@@ -9,7 +9,8 @@ use std::io;
 
 use crate::domain::change::{Change, Node, NodeKind, Trouble};
 
-use super::files::{Seen, SeenKind, Tree, same_bytes};
+use super::content::same_bytes;
+use super::files::{Seen, SeenKind, Tree};
 use super::paths::{is_at_or_below, join};
 use super::{DEPTH_MAX, ENTRIES_MAX, KeeperError, PATH_BYTES_MAX};
 

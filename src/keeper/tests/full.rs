@@ -1,10 +1,15 @@
 //! Disks that are full, or become so.
 
 use std::fs;
+use std::io::{Seek as _, SeekFrom, Write as _};
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
 
 use super::stage::{SmallDisk, Stage, landing, put};
 use crate::keeper::cut;
 use crate::protocol::keeper::{FromKeeper, ToKeeper};
+
+const MIB: u64 = 1 << 20;
 
 /// New files and changed ones, with names so long that each line of the journal takes more than one block.
 fn many_changes(stage: &Stage) {
@@ -71,4 +76,69 @@ fn an_apply_that_was_rolled_back_lands_once_there_is_room() {
     assert_eq!(stage.apply(None).conflicts, []);
     assert_eq!(stage.undo().conflicts, []);
     assert_eq!(stage.host_tree(), before);
+}
+
+/// A file of 4 MiB, all but two pieces of which are a hole.
+fn sparse(path: &Path, text: &str) {
+    let mut file = fs::File::create(path).unwrap();
+    file.write_all(text.as_bytes()).unwrap();
+    file.seek(SeekFrom::Start(3 * MIB)).unwrap();
+    file.write_all(text.as_bytes()).unwrap();
+    file.set_len(4 * MIB).unwrap();
+}
+
+#[test]
+fn holes_stay_holes_when_they_land_and_among_the_before_images() {
+    let stage = Stage::new();
+    sparse(&stage.upper("new"), "new");
+    sparse(&stage.host("old"), "old");
+    put(&stage.upper("old"), "short");
+    fs::write(stage.upper("hole"), "").unwrap();
+    fs::File::options().write(true).open(stage.upper("hole")).unwrap().set_len(4 * MIB).unwrap();
+    let (old, new) = (fs::read(stage.host("old")).unwrap(), fs::read(stage.upper("new")).unwrap());
+    stage.read();
+    assert_eq!(stage.apply(None).done, ["hole", "new", "old"]);
+    let is_sparse = |path: &Path| {
+        let found = fs::metadata(path).unwrap();
+        assert_eq!(found.len(), 4 * MIB);
+        assert!(found.blocks() * 512 < MIB, "`{}` takes {} bytes", path.display(), found.blocks() * 512);
+    };
+    is_sparse(&stage.host("hole"));
+    is_sparse(&stage.host("new"));
+    is_sparse(&stage.root.path().join(format!("state/{}/before/0", stage.run)));
+    assert!(fs::read(stage.host("new")).unwrap() == new, "the copy differs");
+    assert_eq!(stage.undo().conflicts, []);
+    is_sparse(&stage.host("old"));
+    assert!(fs::read(stage.host("old")).unwrap() == old, "the original differs");
+}
+
+#[test]
+fn what_would_take_the_last_of_the_disk_does_not_land_and_leaves_nothing_behind() {
+    let Some((stage, disk)) = Stage::on_a_disk_of(44) else { return };
+    let put = |path, mib: u64| fs::write(path, vec![1; usize::try_from(mib * MIB).unwrap()]).unwrap();
+    let refuses = || {
+        stage.read();
+        let (before, free) = (stage.host_tree(), disk.free_bytes());
+        let answer = stage.one(ToKeeper::Apply { run: stage.run.clone(), paths: None });
+        let FromKeeper::Failed { why } = answer else { panic!("{answer:?}") };
+        assert!(why.contains("the disk is nearly full (") && why.contains("1 MiB are kept free"), "{why}");
+        assert!(stage.host_tree() == before, "the workspace is not as it was");
+        assert!(disk.free_bytes() + MIB / 4 > free, "{} bytes were left behind", free - disk.free_bytes());
+    };
+    // The new content has room, but for the reserve.
+    put(stage.upper("f"), 21);
+    put(stage.root.path().join("other"), 1);
+    refuses();
+    // A before-image has none.
+    put(stage.host("f"), 15);
+    put(stage.upper("f"), 13);
+    fs::write(stage.upper("g"), "g").unwrap();
+    refuses();
+    // The new content has none beside a before-image.
+    put(stage.host("f"), 8);
+    put(stage.upper("f"), 14);
+    refuses();
+    put(stage.upper("f"), 1);
+    stage.read();
+    assert_eq!(stage.apply(None).done, ["f", "g"]);
 }

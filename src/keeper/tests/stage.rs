@@ -34,6 +34,11 @@ impl SmallDisk {
         let mut file = fs::File::create(place.join("filler")).unwrap();
         std::io::copy(&mut std::io::repeat(1), &mut file).unwrap_err();
     }
+
+    pub(super) fn free_bytes(&self) -> u64 {
+        let found = rustix::fs::statvfs(&self.0).unwrap();
+        found.f_bavail * found.f_frsize
+    }
 }
 
 impl Drop for SmallDisk {
