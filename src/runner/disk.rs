@@ -11,7 +11,7 @@ use std::path::Path;
 
 use crate::domain::change::{ChangeSet, NodeKind};
 use crate::domain::limits::Limits;
-use crate::domain::run::StopCause;
+use crate::domain::run::{StopCause, Usage};
 
 /// The reserve is a twentieth of the file system,
 const RESERVE_SHARE: u64 = 20;
@@ -21,6 +21,8 @@ const RESERVE_BYTES_MAX: u64 = 1 << 30;
 const RESERVE_FILES_MAX: u64 = 1 << 14;
 /// What has less than this share of what is missing is not worth throwing away.
 const ROOM_SHARE: u64 = 16;
+/// Nor what is less than this share of what the disk lost while its run was under way: others took it.
+const OWN_SHARE: u64 = 2;
 
 /// A look at a file system, and what became of it since.
 #[derive(Debug)]
@@ -91,14 +93,19 @@ impl Disk {
         (bytes.saturating_sub(self.least.bytes), files.saturating_sub(self.least.files))
     }
 
-    /// Whether the disk is short of its reserve, and so much that throwing this away would help.
-    pub(super) fn wants_back(&self, sets: &[ChangeSet]) -> bool {
+    /// Whether the disk is short of its reserve, and throwing this away would help; `usage` is that of the run which
+    /// left it. Who merely was there when others filled the disk keeps what he has.
+    pub(super) fn wants_back(&self, sets: &[ChangeSet], usage: &Usage) -> bool {
         let missing = Free {
             bytes: self.reserve.bytes.saturating_sub(self.before.bytes),
             files: self.reserve.files.saturating_sub(self.before.files),
         };
-        let helps = |held: u64, missing: u64| missing > 0 && held.saturating_mul(ROOM_SHARE) >= missing;
-        helps(held_bytes(sets), missing.bytes) || helps(held_files(sets), missing.files)
+        let helps = |held: u64, missing: u64, lost: u64| {
+            let is_most_of_it = lost > 0 && held.saturating_mul(OWN_SHARE) >= lost;
+            missing > 0 && held.saturating_mul(ROOM_SHARE) >= missing && is_most_of_it
+        };
+        helps(held_bytes(sets), missing.bytes, usage.disk_bytes)
+            || helps(held_files(sets), missing.files, usage.disk_files)
     }
 
     fn is_short(&self, now: Free) -> bool {
@@ -165,10 +172,16 @@ mod tests {
             let change = Change { path: "f".to_owned(), before: None, after };
             [ChangeSet { workspace: "/w".into(), changes: vec![change], refused: Vec::new() }]
         };
+        let lost = |disk_bytes, disk_files| Usage { disk_bytes, disk_files, ..Usage::default() };
         let short = disk(Free { bytes: 0, files: 100 }, Free { bytes: 1600, files: 10 });
-        assert!(short.wants_back(&set(100)) && !short.wants_back(&set(99)) && !short.wants_back(&[]));
-        assert!(!disk(ALL, NONE).wants_back(&set(u64::MAX)));
+        let own = lost(100, 1);
+        assert!(short.wants_back(&set(100), &own) && !short.wants_back(&set(99), &own) && !short.wants_back(&[], &own));
+        assert!(!disk(ALL, NONE).wants_back(&set(u64::MAX), &own));
         let few_files = disk(Free { bytes: 100, files: 0 }, Free { bytes: 10, files: 16 });
-        assert!(few_files.wants_back(&set(0)));
+        assert!(few_files.wants_back(&set(0), &own));
+        // Most of what is gone is somebody else's.
+        assert!(short.wants_back(&set(100), &lost(200, 1)) && !short.wants_back(&set(100), &lost(201, 1)));
+        assert!(few_files.wants_back(&set(0), &lost(0, 2)) && !few_files.wants_back(&set(0), &lost(0, 3)));
+        assert!(!short.wants_back(&set(100), &lost(0, 0)));
     }
 }

@@ -42,6 +42,9 @@ use crate::protocol::runner::FromRunner;
 /// From the start of a container to init's first frame.
 const READY_TIME_MAX: Duration = Duration::from_secs(30);
 
+/// Held while a look at the disk decides what is thrown away: the disk is the machine's.
+static MAKING_ROOM: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+
 /// What the core asks for.
 #[derive(Debug)]
 pub(super) struct Order {
@@ -142,13 +145,14 @@ async fn whole(
 }
 
 /// Throws away what a run left that was stopped at the reserve of the disk, where that makes room: held, it would
-/// keep everybody's runs from starting.
+/// keep everybody's runs from starting. One run after the other, so that the room that one makes saves the next.
 async fn make_room(runner: &Runner, run: &RunId, end: &mut RunEnd) {
     if end.ending != (Ending::Stopped { cause: StopCause::DiskReserve }) {
         return;
     }
+    let _one_at_a_time = MAKING_ROOM.lock().await;
     match Disk::look(&runner.state()) {
-        Ok(disk) if disk.wants_back(&end.changes) => {}
+        Ok(disk) if disk.wants_back(&end.changes, &end.usage) => {}
         Ok(_) | Err(_) => return,
     }
     match changes::forget(runner, run).await {

@@ -252,13 +252,18 @@ impl Castoff {
 
     /// `castoff …` as another uid; only root may.
     pub(crate) fn castoff_as(&self, uid: u32, arguments: &[&str]) -> Answer {
+        let live = self.begin_as(uid, arguments);
+        live.feed(b"");
+        live.finish()
+    }
+
+    /// The same, and it is not waited for.
+    pub(crate) fn begin_as(&self, uid: u32, arguments: &[&str]) -> Live {
         let mut command = command("setpriv");
         let uid = uid.to_string();
         command.args(["--reuid", &uid, "--regid", &uid, "--clear-groups", "setsid"]);
         command.arg(program()).arg("--home").arg(self.home()).args(arguments).current_dir("/");
-        let live = Live::start(command, format!("castoff {} as {uid}", arguments.join(" ")));
-        live.feed(b"");
-        live.finish()
+        Live::start(command, format!("castoff {} as {uid}", arguments.join(" ")))
     }
 
     /// `castoff run -- SCRIPT`.

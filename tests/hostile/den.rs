@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::common::{Answer, Castoff, command, text};
+use crate::common::{Answer, Castoff, Live, command, text};
 
 /// Ben's uid.
 const BEN: u32 = 4321;
@@ -54,6 +54,25 @@ impl Den {
         let began = Instant::now();
         self.castoff.castoff_as(BEN, &["run", "--", "true"]).ended(0);
         began.elapsed()
+    }
+
+    /// A run of Ben's that said `ready`.
+    pub(crate) fn bens(&self, script: &str) -> Live {
+        let mut live = self.castoff.begin_as(BEN, &["run", "--", script]);
+        live.until("ready");
+        live
+    }
+
+    /// What is on record of Ben's newest run, as he sees it.
+    pub(crate) fn bens_newest(&self) -> Value {
+        let answer = self.castoff.castoff_as(BEN, &["--json", "runs", "-n", "1"]).ended(0);
+        let runs: Value = serde_json::from_str(&answer.stdout).unwrap();
+        runs[0].clone()
+    }
+
+    /// `castoff …` by Ben, which succeeds.
+    pub(crate) fn by_ben(&self, arguments: &[&str]) {
+        self.castoff.castoff_as(BEN, arguments).ended(0);
     }
 
     /// Runs a script of the owner's, says `yes` to whatever is asked, and looks after Ben. Returns what was said, and

@@ -49,6 +49,24 @@ fn the_reserve_stays_free_and_what_took_of_it_is_thrown_away() {
 }
 
 #[test]
+fn who_was_only_there_when_the_disk_became_full_keeps_what_he_has() {
+    let den = Den::on_a_disk_of("64m", 60_000, "disk: 1GiB, disk_files: 100000, wall_time: 60s");
+    let ben = den.bens("head -c 1M /dev/zero > small; echo ready; sleep 60");
+    // Its many names take longer to read than Ben's one: he is done first, while the disk is still full.
+    let filler =
+        "for i in $(seq 3000); do : > e$i; done; i=0; while :; do i=$((i+1)); head -c 2M /dev/zero > f$i; done";
+    let answer = den.castoff.castoff(&["run", "--yes", "--", filler]);
+    answer.ended(124).says(&["stopped: the disk is nearly full", "thrown away to make room"]);
+    ben.finish().ended(124).says(&["stopped: the disk is nearly full", "held"]);
+    let record = den.bens_newest();
+    let changes = record["changes"].as_array().map(Vec::len);
+    assert_eq!((text(&record["stopped_by"]), changes), ("disk-reserve", Some(1)), "{record}");
+    den.by_ben(&["apply", text(&record["run"])]);
+    let small = den.castoff.home().join("people/ben/small");
+    assert_eq!(std::fs::metadata(small).unwrap().len(), MIB);
+}
+
+#[test]
 fn below_the_reserve_nothing_starts_and_it_is_said_what_helps() {
     let den = Den::on_a_disk_of("64m", 60_000, "disk: 1GiB");
     let filler = den.castoff.home().join("state/runner/filler");
