@@ -140,6 +140,14 @@ impl Tree {
         Ok(names)
     }
 
+    /// The names in the root that are UTF-8, however many, sorted: of a directory that nobody else writes to.
+    pub(super) fn all_names(&self) -> io::Result<Vec<String>> {
+        let found = raw_names(&self.reach("", OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty())?)?;
+        let mut names: Vec<String> = found.into_iter().filter_map(|name| name.into_string().ok()).collect();
+        names.sort();
+        Ok(names)
+    }
+
     /// The text of a symbolic link.
     pub(super) fn link_text(&self, path: &str) -> io::Result<String> {
         let (parent, name) = self.parent(path)?;

@@ -82,6 +82,22 @@ pub enum KeeperError {
         /// Why.
         source: io::Error,
     },
+    /// What is known of a run cannot be read.
+    #[error("the journal of run {run} cannot be read, and nothing can be done about its changes: {source}")]
+    Journal {
+        /// The run.
+        run: RunId,
+        /// Why.
+        source: io::Error,
+    },
+    /// An apply that was cut can be neither finished nor taken back.
+    #[error("an apply of run {run} is half-done: {source}")]
+    HalfDone {
+        /// The run.
+        run: RunId,
+        /// Why.
+        source: Box<KeeperError>,
+    },
     /// Something cannot be read.
     #[error("`{path}` cannot be read: {source}")]
     Read {

@@ -13,7 +13,7 @@ use super::files::{Stamp, Tree, is_absence};
 use super::journal::{CLAIM, Claim, JOURNAL, Outcome, RunState};
 use super::paths::denied_within;
 use super::scan::{Rules, Scan, scan};
-use super::{KeeperError, covers, diff, mount};
+use super::{KeeperError, covers, cut, diff, mount};
 
 /// The keeper of one workspace.
 #[derive(Debug)]
@@ -27,16 +27,21 @@ pub(super) struct Keeper {
 }
 
 impl Keeper {
-    /// Opens the places and finishes what a crash had cut.
+    /// Opens the places and finishes what a crash had cut. A run with which that fails is refused by itself, whenever
+    /// it is asked about: what one run left closes no workspace.
     pub(super) fn open(places: Places) -> Result<Self, KeeperError> {
         crash::look_in(&places.state);
         let host = Tree::open(&places.workspace).map_err(KeeperError::place("the workspace cannot be opened"))?;
         let state = Tree::open(&places.state).map_err(KeeperError::place("the keeper's state cannot be opened"))?;
         let overlays = Tree::open(&places.overlays).map_err(KeeperError::place("the overlays cannot be opened"))?;
         let mut keeper = Self { places, host, state, overlays, own: HashMap::new() };
-        let names = keeper.state.names("").map_err(KeeperError::place("the keeper's state cannot be read"))?;
-        for run in names.into_iter().flatten().filter_map(|name| RunId::try_from(name).ok()) {
-            let run = keeper.run(&run)?;
+        let names = keeper.state.all_names().map_err(KeeperError::place("the keeper's state cannot be read"))?;
+        for run in names.into_iter().filter_map(|name| RunId::try_from(name).ok()) {
+            let run = match keeper.run(&run) {
+                Ok(run) => run,
+                Err(error) if cut::happened() => return Err(error),
+                Err(_) => continue,
+            };
             for outcome in run.batches.iter().filter_map(|batch| batch.landed.as_ref()) {
                 keeper.remember(outcome);
             }
@@ -68,9 +73,9 @@ impl Keeper {
     /// What is known of a run, once nothing of it is half-done: while an apply is open, its before-images may be all
     /// that is left of the originals.
     pub(super) fn run(&mut self, id: &RunId) -> Result<RunState, KeeperError> {
-        let run = RunState::open(&self.state, id);
-        let mut run = run.map_err(KeeperError::place("the journal of the run cannot be read"))?;
-        self.recover(&mut run)?;
+        let opened = RunState::open(&self.state, id);
+        let mut run = opened.map_err(|source| KeeperError::Journal { run: id.clone(), source })?;
+        self.recover(&mut run).map_err(|source| KeeperError::HalfDone { run: id.clone(), source: Box::new(source) })?;
         Ok(run)
     }
 
