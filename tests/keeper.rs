@@ -239,3 +239,20 @@ fn a_thousand_files_land_quickly() {
     let (set, landing) = stage.read_and_apply(claimed);
     assert_eq!((set.changes.len(), landing.done.len(), landing.conflicts), (1000, 1000, vec![]));
 }
+
+#[test]
+fn what_a_script_made_of_holes_takes_no_more_room_when_it_lands() {
+    use std::os::unix::fs::MetadataExt as _;
+    let stage = Stage::new("holes", "truncate -s 4M old; echo end >> old");
+    let claimed = stage.script("truncate -s 4M new; echo end >> new; echo short > old");
+    let (_, landing) = stage.read_and_apply(claimed);
+    assert_eq!((landing.done, landing.conflicts), (vec!["new".to_owned(), "old".to_owned()], vec![]));
+    let taken = |path: &str| fs::metadata(stage.at(path)).unwrap().blocks() * 512;
+    let image = format!("state/{}/before/0", stage.run);
+    let all = [taken("work/new"), taken(&image)];
+    assert!(all.iter().all(|bytes| *bytes < 1 << 20), "{all:?}");
+    let undone = stage.ask(vec![ToKeeper::Undo { run: stage.run.clone() }]);
+    assert!(matches!(&undone[..], [FromKeeper::Landed(landing)] if landing.conflicts.is_empty()), "{undone:?}");
+    assert!(taken("work/old") < 1 << 20);
+    assert!(fs::read(stage.at("work/old")).unwrap().ends_with(b"\0end\n"));
+}

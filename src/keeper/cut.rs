@@ -2,10 +2,14 @@
 
 use super::KeeperError;
 
+/// How many moments pass before it, and what is done then.
+#[cfg(test)]
+type Deed = (u64, Box<dyn FnOnce()>);
+
 #[cfg(test)]
 thread_local! {
     static LEFT: std::cell::Cell<Option<u64>> = const { std::cell::Cell::new(None) };
-    static DEED: std::cell::RefCell<Option<(u64, Box<dyn FnOnce()>)>> = const { std::cell::RefCell::new(None) };
+    static DEED: std::cell::RefCell<Option<Deed>> = const { std::cell::RefCell::new(None) };
 }
 
 /// A moment at which the process may die.

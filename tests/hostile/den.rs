@@ -59,6 +59,7 @@ impl Den {
     /// A run of Ben's that said `ready`.
     pub(crate) fn bens(&self, script: &str) -> Live {
         let mut live = self.castoff.begin_as(BEN, &["run", "--", script]);
+        live.feed(b"");
         live.until("ready");
         live
     }
