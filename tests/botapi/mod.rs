@@ -171,6 +171,11 @@ impl BotApi {
         });
     }
 
+    /// A person deletes all messages of their chat.
+    pub(crate) fn clear(&self, person: i64) {
+        self.change(|state| state.chats.entry(person).or_default().clear());
+    }
+
     /// A person blocks the bot.
     pub(crate) fn block(&self, person: i64) {
         self.change(|state| state.blocked.push(person));

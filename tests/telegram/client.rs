@@ -440,6 +440,44 @@ fn a_message_that_failed_says_whether_it_may_have_been_sent() {
 }
 
 #[test]
+fn what_is_refused_is_sent_once_more_plain() {
+    let bot = Bot::start();
+    bot.api.say(ADA, "hi");
+    let card = Outgoing { keyboard: asked().keyboard, ..Outgoing::text("<b>bold</b> &amp; fine".to_owned()) };
+    bot.api.fail("sendMessage", Fault::Refuse(400, "Bad Request: ENTITY_BOUNDS_INVALID"));
+    let id = bot.run(bot.telegram.send(ADA, &card, None)).unwrap();
+    let shown = bot.api.chat(ADA).remove(1);
+    assert_eq!((shown.id, shown.text.as_str(), shown.entities.len()), (id, "bold & fine", 0));
+    assert_eq!(shown.keyboard.concat().len(), 2, "its buttons stay");
+    let file = Outgoing::document("a.txt", b"a".to_vec(), "<b>bold</b>".to_owned());
+    bot.api.fail("sendDocument", Fault::Refuse(400, "Bad Request: ENTITY_BOUNDS_INVALID"));
+    bot.run(bot.telegram.send(ADA, &file, None)).unwrap();
+    let shown = bot.api.chat(ADA).remove(2);
+    assert_eq!((shown.text.as_str(), shown.entities.len(), shown.document.is_some()), ("bold", 0, true));
+    // Where nothing can be sent it is not tried twice.
+    bot.api.fail("sendMessage", Fault::Refuse(400, "Bad Request: chat not found"));
+    assert!(bot.send("x").is_err());
+}
+
+#[test]
+fn a_card_is_edited_as_what_it_was_sent_as() {
+    let bot = Bot::start();
+    bot.api.say(ADA, "hi");
+    let file = Outgoing::document("a.diff", b"+a".to_vec(), "<b>May it land?</b>".to_owned());
+    let id = bot.run(bot.telegram.send(ADA, &Outgoing { keyboard: asked().keyboard, ..file.clone() }, None)).unwrap();
+    // Its text alone is longer than what may stand below a document.
+    let text = Outgoing { caption: Some("<b>No</b>".to_owned()), ..Outgoing::text("x".repeat(2000)) };
+    bot.run(bot.telegram.edit(ADA, id, &text)).unwrap();
+    let shown = bot.api.chat(ADA).remove(1);
+    assert_eq!((shown.text.as_str(), shown.entities.len(), shown.keyboard.len()), ("No", 1, 0));
+    assert!(shown.document.is_some());
+    let id = bot.send("plain").unwrap();
+    bot.run(bot.telegram.edit(ADA, id, &file)).unwrap();
+    let shown = bot.api.chat(ADA).remove(2);
+    assert_eq!((shown.text.as_str(), shown.document), ("May it land?", None));
+}
+
+#[test]
 fn where_nobody_listens_nothing_was_sent() {
     let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let token = "123456:AAabcdefghijklmnopqrstuvwxyz-_012345";
@@ -511,9 +549,12 @@ fn the_token_is_in_no_error() {
         Fault::Answer(200, format!(r#"{{"ok":true,"result":"{secret}"}}"#).into_bytes()),
         Fault::Redirect(format!("http://127.0.0.1:9/bot{}/sendMessage", bot.api.token())),
     ] {
-        bot.api.fail("sendMessage", fault.clone());
-        bot.api.fail("getUpdates", fault.clone());
-        bot.api.fail("sendDocument", fault);
+        // What is refused is sent once more.
+        for _ in 0..if matches!(fault, Fault::Answer(400, _)) { 2 } else { 1 } {
+            bot.api.fail("sendMessage", fault.clone());
+            bot.api.fail("sendDocument", fault.clone());
+        }
+        bot.api.fail("getUpdates", fault);
         let document = Outgoing::document("a.txt", b"a".to_vec(), String::new());
         let errors: [anyhow::Error; 3] = [
             bot.send("x").unwrap_err().into(),

@@ -126,7 +126,7 @@ impl Telegram {
     }
 
     /// Sends a message, with its document if it has one; returns its id in the chat. Text that
-    /// Telegram cannot parse is sent plain.
+    /// Telegram refuses is sent once more, plain.
     ///
     /// # Errors
     /// [`SendError`] says whether it may have been sent all the same.
@@ -143,7 +143,7 @@ impl Telegram {
         };
         let sent = self.call::<_, Sent>(request(message.html.clone(), Some(ParseMode::Html)), self.bounds()).await;
         let sent = match sent {
-            Err(error) if unparsable(&error) => self.call(request(plain(&message.html), None), self.bounds()).await?,
+            Err(error) if may_go_plain(&error) => self.call(request(plain(&message.html), None), self.bounds()).await?,
             other => other?,
         };
         Ok(sent.message_id)
@@ -181,7 +181,7 @@ impl Telegram {
             .upload::<Sent>("sendDocument", form(message.html.clone(), true), self.file_bounds(ANSWER_BYTES_MAX))
             .await;
         let sent = match sent {
-            Err(error) if unparsable(&error) => {
+            Err(error) if may_go_plain(&error) => {
                 self.transport
                     .upload("sendDocument", form(plain(&message.html), false), self.file_bounds(ANSWER_BYTES_MAX))
                     .await?
@@ -191,17 +191,19 @@ impl Telegram {
         Ok(sent.message_id)
     }
 
-    /// Shows this instead of what the message shows now; its document stays the one it was sent with.
-    /// A message that shows it already is no error.
+    /// Shows this instead of what the message shows now; its document stays the one it was sent with, or
+    /// none. A message that shows it already is no error.
     ///
     /// # Errors
     /// [`SendError`]; an edit may be made again at any time.
     pub async fn edit(&self, chat: i64, id: i32, message: &Outgoing) -> Result<(), SendError> {
-        let edited = match self.edit_as(chat, id, message, Some(ParseMode::Html)).await {
-            Err(error) if unparsable(&error) => {
-                let plainly = Outgoing { html: plain(&message.html), ..message.clone() };
-                self.edit_as(chat, id, &plainly, None).await
+        let below = message.document.is_some();
+        let edited = match self.edit_html(chat, id, message, below).await {
+            Err(error) if stands_otherwise(&error) && !below => {
+                let caption = message.caption.clone().unwrap_or_else(|| message.html.clone());
+                self.edit_html(chat, id, &Outgoing { html: caption, ..message.clone() }, true).await
             }
+            Err(error) if stands_otherwise(&error) => self.edit_html(chat, id, message, false).await,
             other => other,
         };
         match edited {
@@ -210,23 +212,33 @@ impl Telegram {
         }
     }
 
+    /// Edits the text, plain if Telegram cannot parse it; `below`: that below a document.
+    async fn edit_html(&self, chat: i64, id: i32, message: &Outgoing, below: bool) -> Result<(), TelegramError> {
+        let markup = keyboard(message);
+        match self.edit_as((chat, id), (&message.html, Some(ParseMode::Html)), markup.clone(), below).await {
+            Err(error) if unparsable(&error) => {
+                self.edit_as((chat, id), (&plain(&message.html), None), markup, below).await
+            }
+            other => other,
+        }
+    }
+
+    /// A keyboard that is left out is taken away.
     async fn edit_as(
         &self,
-        chat: i64,
-        id: i32,
-        message: &Outgoing,
-        parse_mode: Option<ParseMode>,
+        (chat, id): (i64, i32),
+        (text, parse_mode): (&str, Option<ParseMode>),
+        markup: Option<InlineKeyboardMarkup>,
+        below: bool,
     ) -> Result<(), TelegramError> {
-        // A keyboard that is left out is taken away.
-        let markup = keyboard(message);
-        let IgnoredAny = if message.document.is_some() {
-            let mut request = payloads::EditMessageCaption::new(ChatId(chat), MessageId(id)).caption(&message.html);
+        let IgnoredAny = if below {
+            let mut request = payloads::EditMessageCaption::new(ChatId(chat), MessageId(id)).caption(text);
             request.parse_mode = parse_mode;
             request.reply_markup = markup;
             self.call(request, self.bounds()).await?
         } else {
-            let mut request = payloads::EditMessageText::new(ChatId(chat), MessageId(id), &message.html)
-                .link_preview_options(no_preview());
+            let mut request =
+                payloads::EditMessageText::new(ChatId(chat), MessageId(id), text).link_preview_options(no_preview());
             request.parse_mode = parse_mode;
             request.reply_markup = markup;
             self.call(request, self.bounds()).await?
@@ -319,6 +331,17 @@ fn json(value: &impl Serialize) -> String {
 
 fn unparsable(error: &TelegramError) -> bool {
     matches!(error, TelegramError::Refused { code: 400, why } if why.to_ascii_lowercase().contains("can't parse entities"))
+}
+
+/// Whether a refusal may be about how the text is written, so that it goes through plain.
+fn may_go_plain(error: &TelegramError) -> bool {
+    matches!(error, TelegramError::Refused { code: 400, why } if !why.contains("chat not found"))
+}
+
+/// Whether the message has a document where none was expected, or none where one was.
+fn stands_otherwise(error: &TelegramError) -> bool {
+    matches!(error, TelegramError::Refused { code: 400, why }
+        if why.contains("there is no text in the message to edit") || why.contains("there is no caption in the message to edit"))
 }
 
 fn keyboard(message: &Outgoing) -> Option<InlineKeyboardMarkup> {

@@ -18,7 +18,8 @@ pub(super) const ROOM_UNITS: usize = 32;
 /// Longest head of a card, in UTF-16 units.
 const HEAD_UNITS: usize = 500;
 
-/// One message as it is to be shown. Whether it has a document never changes over its edits.
+/// One message as it is to be shown. A message that has a document keeps it over its edits, and one that has
+/// none never gets one.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Outgoing {
     /// Telegram's HTML; at most [`CAPTION_UNITS_MAX`] units when there is a document.
@@ -27,6 +28,9 @@ pub struct Outgoing {
     pub keyboard: Vec<Vec<Button>>,
     /// Name and bytes of a document that the text stands below.
     pub document: Option<(String, Vec<u8>)>,
+    /// What stands below a document that the message has from before, while there is none in this; the text where
+    /// this is not said.
+    pub caption: Option<String>,
 }
 
 /// A button below a message.
@@ -110,7 +114,7 @@ impl Outgoing {
 
     /// A document with a text of at most [`CAPTION_UNITS_MAX`] units below it.
     pub fn document(name: &str, bytes: Vec<u8>, html: String) -> Self {
-        Self { html, keyboard: Vec::new(), document: Some((safe_name(name), bytes)) }
+        Self { html, document: Some((safe_name(name), bytes)), ..Self::default() }
     }
 
     /// The same, saying that it may have been sent already.
@@ -127,8 +131,13 @@ impl Outgoing {
         let around = Size { units: ROOM_UNITS + HEAD_UNITS, bytes: 6 * HEAD_UNITS, entities: 12 };
         let fits = body.size().plus(around).fits(MESSAGE_MAX);
         head.border(1, false);
-        head.runs.extend(if fits { body.runs } else { short.runs });
-        if fits { Self::text(head.html()) } else { Self::document(name, file.as_bytes().to_vec(), head.html()) }
+        let mut below = Rich { runs: head.runs.clone() };
+        below.runs.extend(short.runs);
+        if !fits {
+            return Self::document(name, file.as_bytes().to_vec(), below.html());
+        }
+        head.runs.extend(body.runs);
+        Self { caption: Some(below.html()), ..Self::text(head.html()) }
     }
 }
 

@@ -43,7 +43,7 @@ pub fn run(run: &RunRecord) -> Outgoing {
     conflicts(run, &mut card);
     card.say("\n");
     card.code(run.run.as_str());
-    Outgoing { html: card.html(), keyboard: keyboard(run), document: None }
+    Outgoing { keyboard: keyboard(run), ..Outgoing::text(card.html()) }
 }
 
 fn suggestion(run: &RunRecord) -> Option<&str> {
