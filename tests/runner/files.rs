@@ -351,6 +351,7 @@ async fn reading_ends_and_says_how_to_go_on_and_what_is_no_text_file_is_told() {
 
     file(&work.join("empty"), b"", 0o644);
     desk.says(json!({"read": {"path": "empty"}}), 0, "", "`empty` is empty").await;
+    desk.says(json!({"send": {"path": "empty"}}), 1, "", "`empty` is empty; an empty file cannot be sent").await;
     let fifo = rustix::fs::FileType::Fifo;
     rustix::fs::mknodat(rustix::fs::CWD, work.join("fifo"), fifo, 0o666.into(), 0).unwrap();
     for kind in ["read", "send"] {

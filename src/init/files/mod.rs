@@ -42,6 +42,9 @@ enum FileError {
     /// Nothing is there.
     #[error("`{0}` does not exist; list the directory to see what does")]
     Missing(String),
+    /// An empty file: Telegram takes none.
+    #[error("`{0}` is empty; an empty file cannot be sent")]
+    NothingToSend(String),
     /// Something else is there.
     #[error("`{path}` is {what}, not {wanted}")]
     Unfit { path: String, what: &'static str, wanted: &'static str },

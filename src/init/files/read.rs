@@ -78,6 +78,9 @@ fn goes_on(place: &Place, next: u64) -> String {
 pub(super) fn send(place: &Place, output_bytes: u64, out: &mut impl Write) -> Result<Option<String>, FileError> {
     let (file, found) = place.open()?;
     let (bytes, most) = (found.len(), SEND_BYTES_MAX.min(output_bytes));
+    if bytes == 0 {
+        return Err(FileError::NothingToSend(place.shown.clone()));
+    }
     if bytes > most {
         return Err(FileError::TooLong { path: place.shown.clone(), bytes, most, done: "sent" });
     }
