@@ -1,17 +1,19 @@
 //! The `/`-commands of a chat: text in, text out.
 
+mod decide;
+
 use crate::chat::telegram::cards;
 use crate::domain::ids::{RunId, TurnId};
 use crate::domain::model::ModelRequest;
 use crate::domain::money::Money;
 use crate::domain::principal::{Principal, Trust};
-use crate::domain::record::{RunRecord, RunState};
+use crate::domain::record::RunRecord;
 use crate::domain::script::Script;
 use crate::engine::{Ask, BudgetView, Cap, Event, FreshIds};
 use crate::model::Provider;
 use crate::policy::{Parsed, ParsedTask};
 use crate::runtime::clock;
-use crate::runtime::handle::{Handle, News};
+use crate::runtime::handle::Handle;
 use crate::runtime::rights;
 use crate::runtime::settings::{self, Wish};
 use crate::store::{Store, StoreError};
@@ -85,9 +87,9 @@ pub async fn command(handle: &Handle, caller: &Principal, line: &str, turn: Turn
         "runs" => runs(handle, caller).await,
         "log" | "logs" => log(handle, caller, rest).await,
         "diff" => diff(handle, caller, rest).await,
-        "undo" => undo(handle, caller, rest).await,
-        "apply" => apply(handle, caller, rest).await,
-        "drop" => drop_changes(handle, caller, rest).await,
+        "undo" => decide::undo(handle, caller, rest).await,
+        "apply" => decide::apply(handle, caller, rest).await,
+        "drop" => decide::drop_changes(handle, caller, rest).await,
         "approvals" => approvals(handle, caller).await,
         "model" => model(handle, caller, rest).await,
         "status" => Ok(Answer::Text(status(handle))),
@@ -199,15 +201,15 @@ async fn runs(handle: &Handle, caller: &Principal) -> Result<Answer, String> {
     if runs.is_empty() {
         return Ok(Answer::Text("no runs yet".to_owned()));
     }
-    let lines: Vec<String> = runs
-        .iter()
-        .map(|run| if run.is_readable_by(caller) { run.clone() } else { run.clone().without_content() })
-        .map(|run| {
-            let title: String = run.task.title().chars().take(SCRIPT_SHOWN).collect();
-            format!("- `{}` {} – `{}`", run.run, cards::standing(&run), title.replace('`', "'"))
-        })
-        .collect();
+    let lines: Vec<String> = runs.iter().map(|run| line_about(run, caller)).collect();
     Ok(Answer::Text(lines.join("\n")))
+}
+
+/// A run in a list, as far as the caller may see it.
+fn line_about(run: &RunRecord, caller: &Principal) -> String {
+    let run = if run.is_readable_by(caller) { run.clone() } else { run.clone().without_content() };
+    let title: String = run.task.title().chars().take(SCRIPT_SHOWN).collect();
+    format!("- `{}` {} – `{}`", run.run, cards::standing(&run), title.replace('`', "'"))
 }
 
 async fn log(handle: &Handle, caller: &Principal, id: &str) -> Result<Answer, String> {
@@ -253,56 +255,6 @@ fn literal(text: &str) -> String {
         literal.push(character);
     }
     literal
-}
-
-async fn undo(handle: &Handle, caller: &Principal, id: &str) -> Result<Answer, String> {
-    let record = find(handle, caller, id).await?;
-    let run = record.run.clone();
-    let event = handle.undo(record, caller.clone());
-    decided(handle, &run, event).await
-}
-
-async fn apply(handle: &Handle, caller: &Principal, id: &str) -> Result<Answer, String> {
-    let record = find(handle, caller, id).await?;
-    let run = record.run.clone();
-    let event = Event::ApplyAsked { record: Box::new(record), by: caller.clone(), paths: None };
-    decided(handle, &run, event).await
-}
-
-async fn drop_changes(handle: &Handle, caller: &Principal, id: &str) -> Result<Answer, String> {
-    let record = find(handle, caller, id).await?;
-    let run = record.run.clone();
-    let event = Event::DropAsked { record: Box::new(record), by: caller.clone() };
-    decided(handle, &run, event).await
-}
-
-/// Sends a decision about a run, and says what came of it.
-pub async fn decided(handle: &Handle, run: &RunId, event: Event) -> Result<Answer, String> {
-    let mut news = handle.watch(run);
-    send(handle, event).await?;
-    while let Some(news) = news.recv().await {
-        match news {
-            News::Declined(why) => return Err(why),
-            News::Record(record) if matches!(record.state, RunState::Done { .. } | RunState::Held { .. }) => {
-                let left: Vec<String> = record
-                    .undone
-                    .iter()
-                    .flat_map(|landing| &landing.conflicts)
-                    .map(|conflict| format!("- not taken back: `{}`: {}", conflict.path, conflict.why))
-                    .collect();
-                let text = format!("`{}`: {}\n{}", record.run, cards::standing(&record), left.join("\n"));
-                return Ok(Answer::Text(text.trim_end().to_owned()));
-            }
-            News::Record(_)
-            | News::Output(..)
-            | News::Progress(_)
-            | News::Turn(_)
-            | News::Delta(_)
-            | News::Posted(_)
-            | News::Tried(_) => {}
-        }
-    }
-    Err("Castoff is shutting down".to_owned())
 }
 
 async fn approvals(handle: &Handle, caller: &Principal) -> Result<Answer, String> {

@@ -4,6 +4,8 @@
 use serde_json::json;
 
 use crate::common::eventually;
+use crate::common::processes::kill;
+use crate::place::botapi::Fault;
 use crate::place::botapi::Shown;
 use crate::place::{OWNER, PARTNER, Place, exec, reply};
 
@@ -149,4 +151,61 @@ fn a_card_says_what_became_of_its_run_also_when_that_is_decided_elsewhere() {
             (all[0].text.contains("1 change taken back") && offers("Log") && !offers("Undo")).then_some(())
         });
     }
+}
+
+#[test]
+fn a_card_with_a_file_says_also_below_it_what_became_of_the_changes() {
+    let place = Place::new();
+    place.api.say(OWNER, "/run seq 3000 > a.txt");
+    place.sees(OWNER, &["1 change applied"]);
+    place.api.say(OWNER, "/run rm a.txt");
+    let (message, _) = card(&place, OWNER, ["Apply", "Discard"]);
+    let shown = || place.api.chat(OWNER).into_iter().find(|one| one.id == message).unwrap();
+    let diff = shown().document.expect("the diff is a file").1;
+    place.presses(OWNER, "Discard");
+    place.sees(OWNER, &["Discarded by Ann"]);
+    assert!(shown().text.contains("Discarded by Ann") && shown().keyboard.is_empty(), "{}", shown());
+    assert_eq!(shown().document.map(|(_, bytes)| bytes), Some(diff));
+    assert!(place.castoff.own().join("a.txt").exists());
+}
+
+#[test]
+fn a_diff_that_cannot_be_shown_is_not_passed_over() {
+    let place = Place::new();
+    place.api.say(OWNER, "/run echo one > a.txt");
+    place.sees(OWNER, &["1 change applied"]);
+    let before = place.api.requests("sendMessage").len();
+    // Once more after a while; by then nobody answers.
+    place.api.fail("sendMessage", Fault::TooMany(4));
+    place.api.say(OWNER, "/run rm a.txt");
+    eventually("it is tried", || (place.api.requests("sendMessage").len() > before).then_some(()));
+    let runner = place.castoff.runner_process();
+    kill(runner.0, "STOP");
+    let screen = place.sees(OWNER, &["May these changes land?"]);
+    kill(runner.0, "CONT");
+    assert!(screen.contains("the diff cannot be shown: the runner did not answer in time"), "{screen}");
+    place.presses(OWNER, "Discard");
+    place.sees(OWNER, &["Discarded by Ann"]);
+}
+
+#[test]
+fn a_bare_apply_or_drop_decides_nothing_and_lists_what_is_held() {
+    let place = Place::new();
+    place.api.say(OWNER, "/apply");
+    place.sees(OWNER, &["which run?", "no changes are held"]);
+    let script = stopped(&place, OWNER, "echo x > f.txt", "bare");
+    let (_, runs) = place.castoff.json(&["runs"]);
+    let id = runs[0]["run"].as_str().unwrap();
+    for command in ["/apply", "/drop"] {
+        place.api.say(OWNER, command);
+        let listed = format!("{command} ID");
+        let says = |one: &Shown| one.by_bot && one.text.contains(&listed) && one.text.contains(id);
+        place.api.until("it lists what is held", OWNER, |shown| shown.iter().any(says).then_some(()));
+    }
+    place.all_taken();
+    assert!(cards(&place, OWNER, &script)[0].text.contains("1 change held"), "{}", place.api.screen(OWNER));
+    assert!(!place.castoff.own().join("f.txt").exists());
+    place.api.say(OWNER, &format!("/apply {id}"));
+    place.sees(OWNER, &["1 change applied"]);
+    assert!(place.castoff.own().join("f.txt").exists());
 }
