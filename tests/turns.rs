@@ -362,6 +362,32 @@ fn a_reply_that_replaced_its_draft_on_the_way_may_repeat_after_a_crash() {
 }
 
 #[test]
+fn what_a_bot_was_sending_waits_for_the_next_one_and_may_repeat() {
+    let mut world = World::new(FREE, 8_192);
+    world.step(Event::TelegramChosen { on: true, owner: Some(7) });
+    world.step(Event::OwnerTold { text: "news".to_owned() });
+    world.step(Event::OwnerTold { text: "more news".to_owned() });
+    let sent = world.posts[0].post.clone();
+    world.step(Event::Posted { post: sent.clone(), what: Posted::Taken });
+    let effects = world.step(Event::TelegramChosen { on: true, owner: Some(8) });
+    let mut woken: Vec<_> = effects
+        .iter()
+        .filter_map(|effect| match effect {
+            Effect::Post { post, reported: None } if post.state == PostState::Waiting => {
+                Some((post.post == sent, post.may_repeat))
+            }
+            _ => None,
+        })
+        .collect();
+    woken.sort_unstable();
+    assert_eq!(woken, [(false, false), (true, true)]);
+    assert!(world.posts[0].state == PostState::Waiting && world.posts[0].may_repeat, "{:?}", world.posts[0]);
+    // Without a bot they wait.
+    let effects = world.step(Event::TelegramChosen { on: false, owner: None });
+    assert!(!effects.iter().any(|effect| matches!(effect, Effect::Post { .. })), "{effects:?}");
+}
+
+#[test]
 fn while_castoff_stops_nothing_begins_and_what_is_cut_goes_on_after_the_start() {
     let mut world = World::new(PRICED, 200_000);
     let (turn, effects) = world.say("owner", "do it");

@@ -273,11 +273,7 @@ impl Engine {
                 turn::note(&mut step, None, "telegram.stranger", serde_json::json!({ "telegram_id": telegram_id }));
             }
             Event::OwnerTold { text } => self.tell_owner(text, &mut step),
-            Event::TelegramChosen { on, owner } => {
-                (self.telegram, self.owner_chat) = (on, owner);
-                let untold = self.untold.take().unwrap_or_default();
-                untold.into_iter().for_each(|text| self.post_to_owner(text, &mut step));
-            }
+            Event::TelegramChosen { on, owner } => self.telegram_chosen(on, owner, &mut step),
             Event::ModelChosen(model) => self.model = model,
             Event::Runner(message) => self.runner_said(message, &mut step),
             Event::RunnerGone => self.runner_gone(&step),

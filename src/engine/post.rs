@@ -5,6 +5,7 @@
 //!  Waiting ── taken up ──▶ Sending ── message ──▶ Shown ── its subject changed ──▶ Waiting
 //!     ▲                       │ not sent for sure, or Castoff stopped (may repeat)
 //!     └───────────────────────┘            blocked by the person ──▶ Lost
+//!          or another bot begins
 //! ```
 
 use serde_json::json;
@@ -233,19 +234,38 @@ impl Engine {
         }
     }
 
-    /// Posts after a restart: what was being sent may have been, and after going back to a backup what waited, too.
+    /// Posts after a restart: after going back to a backup what waited may have been sent, too.
     pub(super) fn recover_posts(&mut self, posts: Vec<Post>, restored: bool, step: &mut Step) {
         for mut post in posts {
-            if post.state == PostState::Sending || restored && post.state == PostState::Waiting {
-                post.state = PostState::Waiting;
-                post.may_repeat = true;
-                step.records.push(Record::Post(Box::new(post.clone())));
+            if restored && post.state == PostState::Waiting {
+                post.state = PostState::Sending;
             }
-            if post.state == PostState::Waiting {
-                step.effects.push(Effect::Post { post: Box::new(post.clone()), reported: None });
-            }
+            wait_again(&mut post, step);
             self.posts.insert(post.post.clone(), post);
         }
+    }
+
+    /// Another bot begins, or none goes on: the last one left what it had not shown.
+    pub(super) fn telegram_chosen(&mut self, on: bool, owner: Option<i64>, step: &mut Step) {
+        (self.telegram, self.owner_chat) = (on, owner);
+        if on {
+            self.posts.values_mut().for_each(|post| wait_again(post, step));
+        }
+        let untold = self.untold.take().unwrap_or_default();
+        untold.into_iter().for_each(|text| self.post_to_owner(text, step));
+    }
+}
+
+/// Lets a post be shown by whoever begins now, if it still has to be: what was being sent may have been.
+fn wait_again(post: &mut Post, step: &mut Step) {
+    if post.state == PostState::Sending {
+        post.state = PostState::Waiting;
+        post.may_repeat = true;
+        note(step, None, "post.not-sent", json!({ "post": post.post.as_str() }));
+        step.records.push(Record::Post(Box::new(post.clone())));
+    }
+    if post.state == PostState::Waiting {
+        step.effects.push(Effect::Post { post: Box::new(post.clone()), reported: None });
     }
 }
 

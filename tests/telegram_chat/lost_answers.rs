@@ -152,6 +152,64 @@ fn who_has_to_wait_waits_and_holds_up_nobody_else() {
 }
 
 #[test]
+fn a_reply_comes_also_when_its_draft_was_deleted() {
+    let place = Place::new();
+    place.script(&json!([exec("", "sleep 3"), reply("The reply.")]));
+    place.api.say(OWNER, "do it");
+    place.sees(OWNER, &["command: sleep 3"]);
+    place.api.clear(OWNER);
+    place.sees(OWNER, &["The reply."]);
+    goes_on(&place, OWNER, "Next.");
+    assert_eq!(with(&place, OWNER, "The reply."), ["The reply."]);
+}
+
+#[test]
+fn a_reply_that_is_refused_comes_plain_and_what_cannot_come_is_said() {
+    let place = Place::new();
+    const REFUSED: Fault = Fault::Refuse(400, "Bad Request: ENTITY_BOUNDS_INVALID");
+    place.script(&card_and("**The** reply."));
+    sending(&place, [WELL, WELL, REFUSED]);
+    place.api.say(OWNER, "do it");
+    place.sees(OWNER, &["The reply."]);
+    place.script(&card_and("Another."));
+    sending(&place, [WELL, WELL, REFUSED, REFUSED]);
+    place.api.say(OWNER, "do it");
+    place.sees(OWNER, &["a message could not be sent: Telegram refused it (400): Bad Request: ENTITY_BOUNDS_INVALID"]);
+    goes_on(&place, OWNER, "Next.");
+}
+
+#[test]
+fn what_a_bot_has_not_shown_is_shown_by_the_next_one() {
+    let place = Place::new();
+    let chooses = |owner: i64| place.castoff.castoff(&["config", "--owner-telegram-id", &owner.to_string()]).ended(0);
+    place.script(&json!([exec("", "echo hi > a.txt"), reply("The reply.")]));
+    // The card has to wait for long, and the reply waits behind it.
+    sending(&place, [WELL, Fault::TooMany(3600)]);
+    place.api.say(OWNER, "do it");
+    eventually("the turn is over", || {
+        let audit = place.castoff.castoff(&["audit", "list", "-n", "50"]).ended(0).stdout;
+        audit.contains("turn.done").then_some(())
+    });
+    eventually("the card is tried", || (place.api.requests("sendMessage").len() == 2).then_some(()));
+    chooses(OWNER);
+    place.sees(OWNER, &["exit 0", "The reply."]);
+    goes_on(&place, OWNER, "Next.");
+    let screen = place.api.screen(OWNER);
+    assert!(screen.find("exit 0") < screen.find("The reply.") && !screen.contains("(may repeat)"), "{screen}");
+    assert_eq!((with(&place, OWNER, "exit 0").len(), with(&place, OWNER, "The reply.").len()), (1, 1), "{screen}");
+
+    // What was on its way may have come.
+    place.script(&card_and("Another."));
+    sending(&place, [WELL, WELL, Fault::Slow(Duration::from_secs(600))]);
+    place.api.say(OWNER, "do it");
+    place.sees(OWNER, &["Another."]);
+    chooses(OWNER + 1);
+    place.sees(OWNER, &["(may repeat)\n  Another."]);
+    goes_on(&place, OWNER, "Last.");
+    assert_eq!(with(&place, OWNER, "Another.").len(), 2);
+}
+
+#[test]
 fn that_somebody_else_takes_the_messages_is_told_to_the_owner_once() {
     let place = Place::new();
     place.api.say(OWNER, "/status");

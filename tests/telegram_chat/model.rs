@@ -111,13 +111,24 @@ pub(crate) fn begins(text: &str) -> Answer {
     Answer::Hangs(ok(start(text)))
 }
 
+/// A command with words beside it, said as slowly as others do.
+pub(crate) fn says_and_runs(text: &str, command: &str) -> Answer {
+    let said = ok(start(""));
+    let called = call_of("exec", &json!({ "command": command }).to_string()) + &end("tool_use");
+    Answer::Slowly(vec![said, delta(text).into_bytes(), called.into_bytes()], Duration::from_millis(1500))
+}
+
 /// A call of a tool, with this for its arguments, JSON or not.
 pub(crate) fn calls(tool: &str, arguments: &str) -> Answer {
+    Answer::Bytes(ok(start("") + &call_of(tool, arguments) + &end("tool_use")))
+}
+
+fn call_of(tool: &str, arguments: &str) -> String {
     let block = json!({ "type": "tool_use", "id": "toolu_1", "name": tool, "input": {} });
     let begun = json!({ "type": "content_block_start", "index": 1, "content_block": block });
     let delta = json!({ "type": "input_json_delta", "partial_json": arguments });
     let said = json!({ "type": "content_block_delta", "index": 1, "delta": delta });
-    Answer::Bytes(ok(start("") + &event(&begun) + &event(&said) + &end("tool_use")))
+    event(&begun) + &event(&said)
 }
 
 /// A command.

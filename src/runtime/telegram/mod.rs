@@ -7,8 +7,10 @@
 
 mod always;
 mod answers;
+mod drafts;
 mod poll;
 mod posts;
+mod shown;
 mod updates;
 
 use std::collections::BTreeSet;

@@ -5,30 +5,26 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
-use tokio_util::sync::CancellationToken;
+use tokio::task::JoinSet;
 use tokio_util::task::TaskTracker;
 
 use super::Bot;
-use super::answers::{After, RETRY_FIRST, RETRY_MAX};
-use crate::chat::telegram::{Outgoing, SendError, cards};
+use super::answers::{After, RETRY_FIRST, RETRY_MAX, say};
+use super::drafts::Draft;
+use crate::chat::telegram::{Outgoing, SendError, TelegramError};
 use crate::crash::{self, Point};
-use crate::domain::ids::{PersonId, PostId};
-use crate::domain::model::Delta;
-use crate::domain::record::{ApprovalRecord, RunRecord, Subject};
-use crate::domain::task::FileRequest;
-use crate::domain::turn::{Post, PostState, PostSubject, TurnRecord, TurnState};
+use crate::domain::ids::{PostId, TurnId};
+use crate::domain::turn::{Post, PostState, PostSubject, TurnRecord};
 use crate::engine::Event;
 use crate::engine::post::Posted;
 use crate::runtime::handle::News;
 
-/// Pause between two edits of a draft: Telegram takes about one a second.
-const DRAFT_PAUSE: Duration = Duration::from_millis(1200);
 /// How long it may take until a report is on record.
 const REPORT_TIME_MAX: Duration = Duration::from_secs(30);
 
-/// Shows posts as they are woken, until told to stop.
+/// Shows posts as they are woken, until told to stop; what is not shown then is woken again, for the next bot.
 pub(super) async fn show(bot: Bot, wakes: &mut mpsc::UnboundedReceiver<PostId>) {
-    let tasks = TaskTracker::new();
+    let mut workers = JoinSet::new();
     let mut chats: HashMap<i64, mpsc::UnboundedSender<PostId>> = HashMap::new();
     loop {
         let id = tokio::select! {
@@ -40,48 +36,65 @@ pub(super) async fn show(bot: Bot, wakes: &mut mpsc::UnboundedReceiver<PostId>) 
         let worker = chats.entry(post.chat).or_insert_with(|| {
             let (sender, receiver) = mpsc::unbounded_channel();
             let worker = Worker { bot: bot.clone(), drafts: HashMap::new(), tasks: TaskTracker::new(), last: 0 };
-            tasks.spawn(worker.run(receiver));
+            workers.spawn(worker.run(receiver));
             sender
         });
         drop(worker.send(id));
     }
-    tasks.close();
-    tasks.wait().await;
+    // Those of a chat in their order, before what comes from here on.
+    let mut left = Vec::new();
+    while let Some(ended) = workers.join_next().await {
+        left.extend(ended.unwrap_or_default());
+    }
+    while let Ok(id) = wakes.try_recv() {
+        left.push(id);
+    }
+    left.into_iter().for_each(|id| bot.handle.posts.wake(id));
 }
 
 /// Shows the posts of one chat, in order.
 struct Worker {
     bot: Bot,
     /// Turns whose message is being kept up to date.
-    drafts: HashMap<PostId, (CancellationToken, tokio::task::JoinHandle<()>)>,
+    drafts: HashMap<PostId, Draft>,
     tasks: TaskTracker,
     /// The last message that was sent.
     last: i32,
 }
 
 impl Worker {
-    async fn run(mut self, mut posts: mpsc::UnboundedReceiver<PostId>) {
-        let stop = self.bot.ended.clone();
+    /// Returns those that are not shown when the bot ends.
+    async fn run(mut self, mut posts: mpsc::UnboundedReceiver<PostId>) -> Vec<PostId> {
+        let (stop, mut left) = (self.bot.ended.clone(), Vec::new());
         while let Some(id) = tokio::select! { () = stop.cancelled() => None, id = posts.recv() => id } {
             tokio::select! {
-                () = stop.cancelled() => break,
+                () = stop.cancelled() => {
+                    left.push(id);
+                    break;
+                }
                 () = self.show(&id) => {}
             }
         }
-        self.drafts.values().for_each(|(cancel, _)| cancel.cancel());
+        while let Ok(id) = posts.try_recv() {
+            left.push(id);
+        }
+        self.drafts.values().for_each(Draft::cancel);
         self.tasks.close();
         self.tasks.wait().await;
+        left
     }
 
     /// Shows a post as it is to be shown now, however often that must be tried.
     async fn show(&mut self, id: &PostId) {
         let (mut pause, mut parts) = (RETRY_FIRST, Parts::default());
         loop {
-            let Some(post) = self.bot.post(id).await.filter(|post| post.state == PostState::Waiting) else { return };
-            if let Some((cancel, task)) = self.drafts.remove(id) {
+            let Some(mut post) = self.bot.waiting(id).await else { return };
+            if let Some(draft) = self.drafts.remove(id) {
                 // Its last edit must not come after ours.
-                cancel.cancel();
-                drop(task.await);
+                draft.close().await;
+                // It may stand in another message since.
+                let Some(again) = self.bot.waiting(id).await else { return };
+                post = again;
             }
             // From before it is sent, so that the first words are not missed.
             let news = match &post.subject {
@@ -101,13 +114,19 @@ impl Worker {
                     crash::point(stands_there(&post.subject));
                     (message.map_or(Posted::Lost, Posted::Shown), None)
                 }
-                Err(failed) => match After::of(&failed.error, failed.said, pause) {
-                    After::Again(wait) => (Posted::NotSent, Some(wait)),
-                    // An edit never doubles.
-                    After::Doubtful(wait) if failed.edit => (Posted::NotSent, Some(wait)),
-                    After::Doubtful(wait) => (Posted::Unknown, Some(wait)),
-                    After::TwiceDoubtful | After::Lost => (Posted::Lost, None),
-                },
+                Err(failed) => {
+                    let after = After::of(&failed.error, failed.said, pause);
+                    if after == After::Lost {
+                        self.say_lost(post.chat, &shown, &failed.error).await;
+                    }
+                    match after {
+                        After::Again(wait) => (Posted::NotSent, Some(wait)),
+                        // An edit never doubles.
+                        After::Doubtful(wait) if failed.edit => (Posted::NotSent, Some(wait)),
+                        After::Doubtful(wait) => (Posted::Unknown, Some(wait)),
+                        After::TwiceDoubtful | After::Lost => (Posted::Lost, None),
+                    }
+                }
             };
             if !self.bot.report(id, what).await {
                 return;
@@ -119,6 +138,14 @@ impl Worker {
             tokio::time::sleep(wait).await;
             pause = (pause * 2).min(RETRY_MAX);
         }
+    }
+
+    /// Says that something cannot be shown, since Telegram refuses it. Whoever blocked the bot is told nothing.
+    async fn say_lost(&self, chat: i64, shown: &[Outgoing], error: &SendError) {
+        let SendError::NotSent(why) = error else { return };
+        let name = shown.iter().find_map(|part| part.document.as_ref()).map(|(name, _)| name);
+        let what = name.map_or_else(|| "a message".to_owned(), |name| format!("`{name}`"));
+        say(&self.bot, chat, &format!("{what} could not be sent: {why}")).await;
     }
 
     /// Leaves the draft of a reply behind when cards came after it: a reply stands below the cards of its
@@ -145,10 +172,17 @@ impl Worker {
         }
         for (number, part) in shown.iter().enumerate().skip(parts.done) {
             if let (0, Some(message)) = (number, post.message) {
-                let edited = telegram.edit(post.chat, message, part).await;
-                edited.map_err(|error| Failed { error, edit: true, said: false })?;
-                (parts.first, parts.done) = (Some(message), 1);
-                continue;
+                match telegram.edit(post.chat, message, part).await {
+                    Ok(()) => {
+                        (parts.first, parts.done) = (Some(message), 1);
+                        continue;
+                    }
+                    // It was deleted, or is another bot's. That it is sent anew is on record before it is.
+                    Err(error) if is_gone(&error) && self.bot.report(&post.post, Posted::Moved).await => {
+                        tracing::debug!("a message is sent anew: {error}");
+                    }
+                    Err(error) => return Err(Failed { error, edit: true, said: false }),
+                }
             }
             let said = number < parts.tried;
             parts.tried = parts.tried.max(number + 1);
@@ -177,10 +211,8 @@ impl Worker {
     async fn keep_up(&mut self, post: &Post, message: i32, news: mpsc::UnboundedReceiver<News>) {
         let PostSubject::Turn(turn) = &post.subject else { return };
         let Some(record) = self.bot.turn(turn).await.filter(|record| !record.state.is_over()) else { return };
-        let (bot, chat, cancel) = (self.bot.clone(), post.chat, CancellationToken::new());
-        let stopped = cancel.clone();
-        let task = self.tasks.spawn(draft(bot, (chat, message), record, news, stopped));
-        self.drafts.insert(post.post.clone(), (cancel, task));
+        let draft = Draft::begin(&self.bot, &self.tasks, (post, message), record, news);
+        self.drafts.insert(post.post.clone(), draft);
     }
 }
 
@@ -204,57 +236,9 @@ struct Failed {
     said: bool,
 }
 
-async fn draft(
-    bot: Bot,
-    (chat, message): (i64, i32),
-    mut turn: TurnRecord,
-    mut news: mpsc::UnboundedReceiver<News>,
-    cancel: CancellationToken,
-) {
-    let (mut text, mut waits, mut fresh) = (String::new(), None, true);
-    let mut pauses = tokio::time::interval_at(tokio::time::Instant::now() + DRAFT_PAUSE, DRAFT_PAUSE);
-    pauses.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    loop {
-        tokio::select! {
-            () = cancel.cancelled() => return,
-            _ = pauses.tick(), if fresh => {
-                fresh = false;
-                let shown = cards::draft(&turn, waits.as_deref(), &text);
-                let typed = bot.telegram.typing(chat);
-                let edited = bot.telegram.edit(chat, message, &shown);
-                // Not interrupted, so that the last words come after these.
-                if let (_, Err(error)) = tokio::join!(typed, edited) {
-                    tracing::debug!("a draft was not shown: {error}");
-                    if let SendError::RetryAfter { seconds } = error {
-                        tokio::time::sleep(Duration::from_secs(seconds)).await;
-                    }
-                }
-            }
-            heard = news.recv() => match heard {
-                None => return,
-                Some(News::Turn(record)) => {
-                    if record.state.is_over() {
-                        return;
-                    }
-                    if matches!(record.state, TurnState::Thinking { .. }) {
-                        text.clear();
-                    }
-                    (turn, waits, fresh) = (*record, None, true);
-                }
-                Some(News::Record(record)) => {
-                    let asks = cards::waits(&record).map(str::to_owned);
-                    fresh |= asks != waits;
-                    waits = asks;
-                }
-                Some(News::Delta(Delta::Waiting(why))) => (waits, fresh) = (Some(why), true),
-                Some(News::Delta(Delta::Text(more))) => {
-                    text.push_str(&more);
-                    (waits, fresh) = (None, true);
-                }
-                Some(News::Delta(Delta::Tool(_)) | News::Output(..) | News::Progress(_) | News::Declined(_) | News::Posted(_) | News::Tried(_)) => {}
-            }
-        }
-    }
+/// Whether a message takes no edit, now or ever.
+fn is_gone(error: &SendError) -> bool {
+    matches!(error, SendError::NotSent(TelegramError::Refused { code: 400, .. }))
 }
 
 /// The moment at which a post was sent, and that is not on record.
@@ -271,17 +255,21 @@ impl Bot {
         self.read(move |store| store.post(&id)).await
     }
 
-    async fn turn(&self, turn: &crate::domain::ids::TurnId) -> Option<TurnRecord> {
+    async fn waiting(&self, id: &PostId) -> Option<Post> {
+        self.post(id).await.filter(|post| post.state == PostState::Waiting)
+    }
+
+    pub(super) async fn turn(&self, turn: &TurnId) -> Option<TurnRecord> {
         let turn = turn.clone();
         self.read(move |store| store.turn(&turn)).await
     }
 
-    async fn is_over(&self, turn: &crate::domain::ids::TurnId) -> bool {
+    async fn is_over(&self, turn: &TurnId) -> bool {
         self.turn(turn).await.is_some_and(|record| record.state.is_over())
     }
 
     /// Reports, and waits until that is on record; `false` when the core is shutting down.
-    async fn report(&self, id: &PostId, what: Posted) -> bool {
+    pub(super) async fn report(&self, id: &PostId, what: Posted) -> bool {
         let mut news = self.handle.watch_post(id);
         if !self.handle.send(Event::Posted { post: id.clone(), what }).await {
             return false;
@@ -298,68 +286,6 @@ impl Bot {
             tracing::error!("a post is not known any more: {id}");
             false
         })
-    }
-
-    /// The messages of a post, from what is on record now.
-    async fn render(&self, post: &Post) -> Vec<Outgoing> {
-        match &post.subject {
-            PostSubject::Note(text) => cards::note(text),
-            PostSubject::Turn(turn) => match self.turn(turn).await {
-                Some(TurnRecord { state: TurnState::Done { outcome }, .. }) => cards::outcome(&outcome),
-                Some(record) => vec![cards::draft(&record, None, "")],
-                None => Vec::new(),
-            },
-            PostSubject::Run(run) => {
-                let id = run.clone();
-                match self.read(move |store| store.run(&id)).await {
-                    Some(record) => vec![self.run_card(&record).await],
-                    None => Vec::new(),
-                }
-            }
-            PostSubject::Approval(approval) => {
-                let id = approval.clone();
-                let found = self.read(move |store| match store.approval(&id)? {
-                    Some(approval) => Ok(store.run(&approval.run)?.map(|run| (approval, run))),
-                    None => Ok(None),
-                });
-                match found.await {
-                    Some((approval, mut run)) => {
-                        // What only the owner may do is offered to nobody else.
-                        if let Some(verdict) = run.verdict.as_mut().filter(|_| post.person != PersonId::owner()) {
-                            verdict.always.clear();
-                        }
-                        vec![self.approval_card(&approval, &run).await]
-                    }
-                    None => Vec::new(),
-                }
-            }
-        }
-    }
-
-    async fn approval_card(&self, approval: &ApprovalRecord, run: &RunRecord) -> Outgoing {
-        let diff = match approval.subject {
-            Subject::Changes { .. } => self.handle.diff(&run.run).await.unwrap_or_default(),
-            Subject::Plan { .. } => String::new(),
-        };
-        cards::approval(approval, run, &diff, &self.names())
-    }
-
-    /// What people call a person.
-    pub(super) fn names(&self) -> impl Fn(&PersonId) -> String + use<> {
-        let policy = self.handle.view().policy;
-        move |person| policy.principal(person.as_str()).map_or_else(|| person.to_string(), |one| one.name)
-    }
-
-    /// A run's card, or the file that it sends.
-    pub(super) async fn run_card(&self, record: &RunRecord) -> Outgoing {
-        let Some(FileRequest::Send { path }) = record.task.file() else { return cards::run(record) };
-        let run = record.run.clone();
-        let pieces = self.read(move |store| store.output(&run, 0).map(Some)).await.unwrap_or_default();
-        let parts = pieces.into_iter().flat_map(|piece| piece.parts);
-        let bytes =
-            parts.filter(|(stream, _)| *stream == crate::domain::run::Stream::Stdout).flat_map(|(_, bytes)| bytes);
-        let name = path.as_str().rsplit('/').next().unwrap_or("file");
-        Outgoing::document(name, bytes.collect(), String::new())
     }
 }
 
