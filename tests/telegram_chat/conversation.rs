@@ -5,7 +5,8 @@ use std::fs;
 use serde_json::json;
 
 use crate::common::eventually;
-use crate::model::{Model, is_busy, says, says_for, says_slowly};
+use crate::model::{Model, is_busy, says, says_and_runs, says_for, says_slowly};
+use crate::place::botapi::Fault;
 use crate::place::{OWNER, PARTNER, Place, exec, reply};
 
 #[test]
@@ -116,6 +117,54 @@ fn files_come_into_the_inbox_and_go_out_again() {
     place.api.send_document(OWNER, "notes.txt", b"eggs\n", "");
     place.sees(OWNER, &["Seen."]);
     assert_eq!(fs::read(place.castoff.own().join("inbox/notes-2.txt")).unwrap(), b"eggs\n");
+}
+
+#[test]
+fn a_file_that_cannot_be_sent_is_said_to_the_model_or_to_the_person() {
+    let place = Place::new();
+    place.api.say(OWNER, "/run : > empty.txt; echo hi > full.txt");
+    place.sees(OWNER, &["2 changes applied"]);
+    let call = |path: &str| json!({ "name": "send_file", "arguments": { "path": path } });
+    place.script(&json!([
+        { "type": "reply", "text": "", "tool_calls": [call("empty.txt"), call("full.txt")] },
+        reply("Here they are."),
+    ]));
+    for _ in 0..2 {
+        place.api.fail("sendDocument", Fault::Refuse(400, "Bad Request: no"));
+    }
+    place.api.say(OWNER, "send both");
+    place.sees(OWNER, &["`full.txt` could not be sent: Telegram refused it (400): Bad Request: no", "Here they are."]);
+    let told = place.asked().to_string();
+    assert!(told.contains("`empty.txt` is empty; an empty file cannot be sent"), "{told}");
+}
+
+#[test]
+fn a_command_below_a_file_is_what_was_written() {
+    let place = Place::new();
+    place.api.send_document(OWNER, "notes.txt", b"milk and bread\n", "/run cat inbox/notes.txt");
+    place.sees(OWNER, &["receive inbox/notes.txt", "◀ cat inbox/notes.txt\n  ✅ exit 0"]);
+    place.api.say(OWNER, "/log");
+    place.sees(OWNER, &["milk and bread"]);
+}
+
+#[test]
+fn what_is_said_beside_commands_stays() {
+    let model = Model::start();
+    let place = Place::thinking_at(model.url());
+    let texts = ["First I look.", "Then I look again.", "That is all."];
+    let commands = ["echo hi > a.txt", "echo ho > b.txt"];
+    model.then([says_and_runs(texts[0], commands[0]), says_and_runs(texts[1], commands[1]), says(texts[2])]);
+    place.api.say(OWNER, "look");
+    let screen = place.sees(OWNER, &texts);
+    let places = texts.map(|text| screen.find(text));
+    assert!(places.is_sorted() && texts.iter().all(|text| screen.matches(text).count() == 1), "{screen}");
+    // Also when nothing comes behind it.
+    model.then([says_and_runs("I begin.", "sleep 300")]);
+    place.api.say(OWNER, "begin");
+    place.castoff.live_container();
+    place.api.say(OWNER, "/stop");
+    let screen = place.sees(OWNER, &["Stopped."]);
+    assert!(screen.contains("◀ I begin.\n") && screen.find("I begin.") < screen.find("Stopped."), "{screen}");
 }
 
 #[test]

@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
+use serde_json::json;
+
 use crate::common::eventually;
 use crate::common::processes::kill;
 use crate::place::botapi::Fault;
-use crate::place::{OWNER, PARTNER, Place};
+use crate::place::{OWNER, PARTNER, Place, reply};
 
 /// More than Telegram hands out unless asked for more.
 const MESSAGES: usize = 30;
@@ -22,6 +24,20 @@ fn who_sends_much_behind_a_file_that_comes_slowly_keeps_nobody_else_waiting() {
     place.api.say(PARTNER, "/help");
     place.sees(PARTNER, &["/undo"]);
     assert!(!place.castoff.own().join("inbox/slow.txt").exists(), "he was heard when it had come");
+}
+
+#[test]
+fn a_file_that_waits_for_a_command_lands_later_and_its_text_becomes_a_turn() {
+    let place = Place::new();
+    place.api.say(OWNER, "/run sleep 80");
+    place.castoff.live_container();
+    place.script(&json!([reply("I shall look.")]));
+    place.api.send_document(OWNER, "notes.txt", b"milk\n", "what does it say?");
+    let why = "it lands when the command before it is over";
+    place.sees(OWNER, &[&format!("`notes.txt` is not in the inbox yet: {why}"), "I shall look."]);
+    let asked = place.asked().to_string();
+    assert!(asked.contains("what does it say?") && asked.contains(why), "{asked}");
+    eventually("it lands", || place.castoff.own().join("inbox/notes.txt").exists().then_some(()));
 }
 
 #[test]

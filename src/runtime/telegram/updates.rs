@@ -115,25 +115,17 @@ async fn message_of(bot: &Bot, person: Principal, update: i64, message: Message,
         say(bot, chat, &format!("{what} cannot be taken; write it as text, or send it as a file")).await;
         return;
     }
-    let mut text = text;
-    for (number, file) in files.iter().enumerate() {
-        let received = tokio::select! {
-            () = stop.cancelled() => Err("stopped".to_owned()),
-            received = receive(bot, &person, (&turn, number, chat), file) => received,
-        };
-        match received {
-            Ok(received) => text = format!("{text}\n\n[I sent you a file: {received}]"),
-            Err(why) => {
-                say(bot, chat, &format!("`{}` was not taken: {why}", file.name)).await;
-                return;
-            }
-        }
+    let Some(about_files) = receive_all(bot, &person, (&turn, chat), &files, stop).await else { return };
+    let mut text = text.trim().to_owned();
+    let is_command = text.starts_with('/');
+    // A command is what its person wrote, and nothing else.
+    if !is_command {
+        text = format!("{text}{about_files}").trim().to_owned();
     }
-    let text = text.trim().to_owned();
     if text.is_empty() {
         return;
     }
-    if text.starts_with('/') {
+    if is_command {
         if let Some(answer) = answers::in_time(bot, &person, text, turn, chat).await {
             answers::show(bot, chat, answer).await;
         }
@@ -159,6 +151,44 @@ async fn message_of(bot: &Bot, person: Principal, update: i64, message: Message,
     }
 }
 
+/// Puts the files of a message into the inbox, and returns what the model is told of them; `None` when one was not
+/// taken, which its person is told.
+async fn receive_all(
+    bot: &Bot,
+    person: &Principal,
+    (turn, chat): (&TurnId, i64),
+    files: &[FileRef],
+    stop: &CancellationToken,
+) -> Option<String> {
+    let mut told = String::new();
+    for (number, file) in files.iter().enumerate() {
+        let received = tokio::select! {
+            () = stop.cancelled() => Err("stopped".to_owned()),
+            received = receive(bot, person, (turn, number, chat), file) => received,
+        };
+        match received {
+            Ok(Received::As(path)) => told.push_str(&format!("\n\n[I sent you a file: {path}]")),
+            Ok(Received::Later(why)) => {
+                say(bot, chat, &format!("`{}` is not in the inbox yet: {why}", file.name)).await;
+                told.push_str(&format!("\n\n[I sent you a file: {}. It is not in inbox/ yet: {why}]", file.name));
+            }
+            Err(why) => {
+                say(bot, chat, &format!("`{}` was not taken: {why}", file.name)).await;
+                return None;
+            }
+        }
+    }
+    Some(told)
+}
+
+/// What became of a file that was sent.
+enum Received {
+    /// It stands there.
+    As(String),
+    /// It will land by itself; what it waits for.
+    Later(&'static str),
+}
+
 /// Puts a person's file into the inbox of their home, by a run like any other; returns what it is
 /// called there. One whose run is on record, since Castoff was cut behind it, is not put there again.
 async fn receive(
@@ -166,16 +196,16 @@ async fn receive(
     person: &Principal,
     (turn, number, chat): (&TurnId, usize, i64),
     file: &FileRef,
-) -> Result<String, String> {
+) -> Result<Received, String> {
     let run = RunId::derived(turn.as_str(), &format!("file {number}"));
     let mut news = bot.handle.watch(&run);
     let about = run.clone();
     let known = bot.read(move |store| store.run(&about)).await;
     if let Some(received) = known.as_ref().and_then(received) {
-        return received;
+        return received.map(Received::As);
     }
     if known.is_none() {
-        ask_for(bot, person, (run, turn, chat), file).await?;
+        ask_for(bot, person, (run.clone(), turn, chat), file).await?;
     }
     let over = async {
         while let Some(news) = news.recv().await {
@@ -196,10 +226,16 @@ async fn receive(
         }
         Err("Castoff is shutting down".to_owned())
     };
-    // One person's file must not keep everybody else waiting.
-    tokio::time::timeout(RECEIVE_TIME_MAX, over)
-        .await
-        .unwrap_or_else(|_| Err("it took too long; /runs says more".to_owned()))
+    // One person's file must not keep back what they send next.
+    if let Ok(received) = tokio::time::timeout(RECEIVE_TIME_MAX, over).await {
+        return received.map(Received::As);
+    }
+    let state = bot.read(move |store| store.run(&run)).await.map(|record| record.state);
+    Ok(Received::Later(match state {
+        Some(RunState::Queued) => "it lands when the command before it is over",
+        Some(RunState::Asking { .. }) => "it lands when that is allowed",
+        Some(_) | None => "it takes longer than usual; /runs says how it stands",
+    }))
 }
 
 /// Fetches a file, and asks for the run that puts it into the inbox.
