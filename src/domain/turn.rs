@@ -223,6 +223,13 @@ pub enum PostSubject {
     Run(RunId),
     /// A text.
     Note(String),
+    /// What a command gave back.
+    Answer {
+        /// The id that a turn of the same message would have.
+        turn: TurnId,
+        /// Markdown.
+        text: String,
+    },
 }
 
 /// Where a post stands.

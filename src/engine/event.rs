@@ -191,6 +191,17 @@ pub enum Event {
         /// The words.
         text: String,
     },
+    /// A command in a chat has its answer.
+    CommandAnswered {
+        /// Whose command.
+        person: PersonId,
+        /// Their chat.
+        chat: i64,
+        /// The id that a turn of the same message would have.
+        turn: TurnId,
+        /// Markdown.
+        text: String,
+    },
     /// Telegram is in use (or no longer); and the owner's id, where only the settings know it.
     TelegramChosen {
         /// Whether a bot's token is set.

@@ -273,6 +273,9 @@ impl Engine {
                 turn::note(&mut step, None, "telegram.stranger", serde_json::json!({ "telegram_id": telegram_id }));
             }
             Event::OwnerTold { text } => self.tell_owner(text, &mut step),
+            Event::CommandAnswered { person, chat, turn, text } => {
+                self.command_answered((&person, chat), (turn, text), &mut step);
+            }
             Event::TelegramChosen { on, owner } => self.telegram_chosen(on, owner, &mut step),
             Event::ModelChosen(model) => self.model = model,
             Event::Runner(message) => self.runner_said(message, &mut step),

@@ -79,7 +79,7 @@ impl Engine {
             Some(PostSubject::Turn(turn)) => self.turns.contains_key(turn),
             Some(PostSubject::Approval(approval)) => self.approvals.contains_key(approval),
             Some(PostSubject::Run(run)) => self.runs.contains_key(run),
-            Some(PostSubject::Note(_)) | None => false,
+            Some(PostSubject::Note(_) | PostSubject::Answer { .. }) | None => false,
         }
     }
 
@@ -100,6 +100,18 @@ impl Engine {
         post.state = PostState::Waiting;
         step.records.push(Record::Post(Box::new(post.clone())));
         step.effects.push(Effect::Post { post: Box::new(post.clone()), reported: None });
+    }
+
+    /// Keeps and shows what a person's command gave back: that it was answered is known when it comes again.
+    pub(super) fn command_answered(
+        &mut self,
+        (person, chat): (&PersonId, i64),
+        answer: (TurnId, String),
+        step: &mut Step,
+    ) {
+        let (turn, text) = answer;
+        note(step, None, "command.answered", json!({ "turn": turn.as_str() }));
+        self.post(person, chat, PostSubject::Answer { turn, text }, step);
     }
 
     /// Where a person is reached.
@@ -284,6 +296,12 @@ pub fn id_of(chat: i64, subject: &PostSubject) -> PostId {
         PostSubject::Approval(approval) => format!("approval {approval}"),
         PostSubject::Run(run) => format!("run {run}"),
         PostSubject::Note(text) => format!("note {text}"),
+        PostSubject::Answer { turn, text: _ } => return answer_id(chat, turn),
     };
     PostId::derived(&chat.to_string(), &what)
+}
+
+/// The post with the answer to a command.
+pub fn answer_id(chat: i64, turn: &TurnId) -> PostId {
+    PostId::derived(&chat.to_string(), &format!("answer {turn}"))
 }

@@ -149,3 +149,29 @@ fn a_file_that_landed_before_a_crash_is_not_taken_again_and_its_caption_becomes_
     assert!(!inbox.join("notes.txt").exists(), "it cannot be taken back: {undone:?}");
     check_books(&place);
 }
+
+#[test]
+fn a_command_that_comes_again_after_a_crash_is_known_and_an_answer_that_did_not_come_comes() {
+    let model = Model::start();
+    let place = Place::thinking_at(model.url());
+    place.api.say(OWNER, "/budget");
+    place.sees(OWNER, &["today: "]);
+    place.api.say(OWNER, "/stop");
+    place.sees(OWNER, &["◀ stopped"]);
+    model.then([begins("I am thin"), says("Here I am.")]);
+    place.api.say(OWNER, "hello");
+    place.sees(OWNER, &["I am thin"]);
+    // Nobody has to know that it was ever asked for.
+    let sent = place.api.requests("sendMessage").len();
+    place.api.fail("sendMessage", Fault::TooMany(3600));
+    place.api.say(OWNER, "/approvals");
+    eventually("its answer is tried", || (place.api.requests("sendMessage").len() > sent).then_some(()));
+    place.all_taken();
+    place.crash_and_serve();
+    place.api.redeliver();
+    place.sees(OWNER, &["Here I am.", "no open questions"]);
+    place.all_taken();
+    let once = ["today: ", "stopped", "no open questions", "Here I am."].map(|text| with(&place, text).len());
+    assert_eq!(once, [1; 4], "{}", place.api.screen(OWNER));
+    check_books(&place);
+}

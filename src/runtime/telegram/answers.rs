@@ -1,5 +1,5 @@
-//! What is said in a chat beside posts: answers to commands, and words about what cannot be taken. An
-//! answer that was not sent is tried again, while others go on; it does not outlive the core.
+//! Answers to commands, which become posts, and what is said in a chat beside posts: files, and words about what
+//! cannot be taken. What was not sent is tried again, while others go on; beside posts it does not outlive the core.
 
 use std::time::Duration;
 
@@ -7,6 +7,8 @@ use super::Bot;
 use crate::chat::telegram::{Outgoing, SendError, TelegramError, cards, render};
 use crate::domain::ids::TurnId;
 use crate::domain::principal::Principal;
+use crate::engine::Event;
+use crate::engine::post::answer_id;
 use crate::runtime::commands::{self, Answer};
 
 /// First pause before another try; doubled each time.
@@ -58,10 +60,15 @@ pub(super) async fn say(bot: &Bot, chat: i64, text: &str) {
     send_all(bot, chat, cards::note(text)).await;
 }
 
-/// Shows what a command gave back.
-pub(super) async fn show(bot: &Bot, chat: i64, answer: Answer) {
+/// Shows what a command gave back; that it did is on record then, if it is a text.
+pub(super) async fn show(bot: &Bot, person: &Principal, (turn, chat): (TurnId, i64), answer: Answer) {
     match answer {
-        Answer::Text(text) => send_all(bot, chat, cards::reply(&text)).await,
+        Answer::Text(text) => {
+            let mut news = bot.handle.watch_post(&answer_id(chat, &turn));
+            if bot.handle.send(Event::CommandAnswered { person: person.person.clone(), chat, turn, text }).await {
+                drop(news.recv().await);
+            }
+        }
         Answer::File { text, name, bytes } => {
             let html = render(&text).into_iter().next().unwrap_or_default();
             send_all(bot, chat, vec![Outgoing::document(&name, bytes, html)]).await;
@@ -74,14 +81,14 @@ pub(super) async fn show(bot: &Bot, chat: i64, answer: Answer) {
 /// What a command gives back. Of one that takes long, as with the runner away, its person is told that it goes on,
 /// and it is shown when it is there: what they send meanwhile is taken.
 pub(super) async fn in_time(bot: &Bot, person: &Principal, line: String, turn: TurnId, chat: i64) -> Option<Answer> {
-    let (at, by) = (bot.clone(), person.clone());
-    let mut answer = Box::pin(async move { commands::command(&at.handle, &by, &line, turn, chat).await });
+    let (at, by, of) = (bot.clone(), person.clone(), turn.clone());
+    let mut answer = Box::pin(async move { commands::command(&at.handle, &by, &line, of, chat).await });
     if let Ok(answer) = tokio::time::timeout(COMMAND_TIME_MAX, &mut answer).await {
         return Some(answer);
     }
     say(bot, chat, GOES_ON).await;
-    let later = bot.clone();
-    bot.until_ended(async move { show(&later, chat, answer.await).await });
+    let (later, by) = (bot.clone(), person.clone());
+    bot.until_ended(async move { show(&later, &by, (turn, chat), answer.await).await });
     None
 }
 

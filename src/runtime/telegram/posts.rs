@@ -99,7 +99,9 @@ impl Worker {
             // From before it is sent, so that the first words are not missed.
             let news = match &post.subject {
                 PostSubject::Turn(turn) => Some(self.bot.handle.watch_turn(turn)),
-                PostSubject::Approval(_) | PostSubject::Run(_) | PostSubject::Note(_) => None,
+                PostSubject::Approval(_) | PostSubject::Run(_) | PostSubject::Note(_) | PostSubject::Answer { .. } => {
+                    None
+                }
             };
             if !self.bot.report(id, Posted::Taken).await {
                 return;
@@ -245,7 +247,9 @@ fn is_gone(error: &SendError) -> bool {
 fn stands_there(subject: &PostSubject) -> Point {
     match subject {
         PostSubject::Approval(_) => Point::CardNotRecorded,
-        PostSubject::Turn(_) | PostSubject::Run(_) | PostSubject::Note(_) => Point::ReplyNotConfirmed,
+        PostSubject::Turn(_) | PostSubject::Run(_) | PostSubject::Note(_) | PostSubject::Answer { .. } => {
+            Point::ReplyNotConfirmed
+        }
     }
 }
 

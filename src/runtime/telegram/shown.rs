@@ -13,6 +13,7 @@ impl Bot {
     pub(super) async fn render(&self, post: &Post) -> Vec<Outgoing> {
         match &post.subject {
             PostSubject::Note(text) => cards::note(text),
+            PostSubject::Answer { turn: _, text } => cards::reply(text),
             PostSubject::Turn(turn) => match self.turn(turn).await {
                 Some(TurnRecord { state: TurnState::Done { outcome }, .. }) => cards::outcome(&outcome),
                 Some(record) => vec![cards::draft(&record, None, "")],

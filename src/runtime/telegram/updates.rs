@@ -14,6 +14,7 @@ use crate::domain::principal::{Principal, Trust};
 use crate::domain::record::{ApprovalRecord, ApprovalState, Outcome, RunRecord, RunState, SettingName, Subject};
 use crate::domain::task::{FilePath, FileRequest};
 use crate::domain::turn::Channel;
+use crate::engine::post::answer_id;
 use crate::engine::{Ask, Event, FreshIds, Saying};
 use crate::policy::ParsedTask;
 use crate::runtime::clock;
@@ -105,7 +106,8 @@ async fn message_of(bot: &Bot, person: Principal, update: i64, message: Message,
     let known = turn.clone();
     let seen = bot.read(move |store| {
         let paired = store.setting(&SettingName::PairingUpdate)?.filter(|paired| *paired == update.to_string());
-        Ok(store.turn(&known)?.map(drop).or(paired.map(drop)))
+        let answered = store.post(&answer_id(chat, &known))?.map(drop);
+        Ok(store.turn(&known)?.map(drop).or(paired.map(drop)).or(answered))
     });
     let seen = seen.await;
     if seen.is_some() {
@@ -126,8 +128,8 @@ async fn message_of(bot: &Bot, person: Principal, update: i64, message: Message,
         return;
     }
     if is_command {
-        if let Some(answer) = answers::in_time(bot, &person, text, turn, chat).await {
-            answers::show(bot, chat, answer).await;
+        if let Some(answer) = answers::in_time(bot, &person, text, turn.clone(), chat).await {
+            answers::show(bot, &person, (turn, chat), answer).await;
         }
         return;
     }
@@ -316,8 +318,8 @@ async fn pressed(bot: &Bot, person: Principal, (id, chat, message): (&str, i64, 
             answered(String::new()).await;
             let what = if matches!(press, Press::Log(_)) { "log" } else { "diff" };
             let (line, turn) = (format!("/{what} {run}"), TurnId::derived(id, what));
-            if let Some(answer) = answers::in_time(bot, &person, line, turn, chat).await {
-                answers::show(bot, chat, answer).await;
+            if let Some(answer) = answers::in_time(bot, &person, line, turn.clone(), chat).await {
+                answers::show(bot, &person, (turn, chat), answer).await;
             }
         }
         Press::Undo(run) => decide(bot, &person, (id, chat), &run, "undo").await,
