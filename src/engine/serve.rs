@@ -175,10 +175,13 @@ fn observation(record: &RunRecord, at_terminal: bool, output: &str) -> (String, 
         let what = match (failed, at_terminal) {
             (true, _) => "not sent",
             (false, true) => "a terminal takes no files; the person was told how to save it",
-            (false, false) => "sent to the person",
+            // What became of it in the chat the person sees.
+            (false, false) => "goes to the person",
         };
         let bytes = end.usage.stdout_bytes;
-        return (format!("{text}\n{what}: {} ({bytes} bytes)", path.as_str()), failed);
+        // Where nothing of it came out, the rest says why.
+        let why = if failed && bytes == 0 { output.trim_end_matches('\n') } else { "" };
+        return (format!("{text}\n{what}: {} ({bytes} bytes)\n{why}", path.as_str()).trim_end().to_owned(), failed);
     }
     let limits = record.plan.as_ref().map(|plan| plan.limits.clone()).unwrap_or_default();
     for reached in end.reached(&limits) {

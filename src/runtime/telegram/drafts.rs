@@ -90,8 +90,11 @@ impl Writer {
                     Some(news) => self.hear(news),
                 }
             }
-            if !self.said.is_empty() && !self.turn.state.is_over() && !(self.leave().await && self.go_on().await) {
-                return;
+            if !self.said.is_empty() && !self.turn.state.is_over() {
+                let goes_on = self.leave().await && self.go_on().await;
+                if !goes_on {
+                    return;
+                }
             }
         }
         while let Ok(news) = news.try_recv() {
