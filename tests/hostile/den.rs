@@ -71,11 +71,6 @@ impl Den {
         runs[0].clone()
     }
 
-    /// `castoff …` by Ben, which succeeds.
-    pub(crate) fn by_ben(&self, arguments: &[&str]) {
-        self.castoff.castoff_as(BEN, arguments).ended(0);
-    }
-
     /// Runs a script of the owner's, says `yes` to whatever is asked, and looks after Ben. Returns what was said, and
     /// the record.
     pub(crate) fn attack(&self, script: &str) -> (Answer, Value) {
