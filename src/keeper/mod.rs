@@ -56,7 +56,7 @@ const ENTRIES_MAX: usize = 100_000;
 const DEPTH_MAX: usize = 128;
 /// Longest path, in bytes.
 const PATH_BYTES_MAX: usize = 4000;
-/// All paths of a change set together, in bytes.
+/// All paths and texts of links of a change set together, in bytes.
 const PATHS_BYTES_MAX: usize = 16 << 20;
 
 /// Why a request could not be served, or the keeper had to end.
@@ -72,7 +72,7 @@ pub enum KeeperError {
     #[error("nothing is held of run {0}")]
     NotHeld(RunId),
     /// More than the keeper takes.
-    #[error("the run changed more than {ENTRIES_MAX} entries, or their paths are too long together")]
+    #[error("the run changed more than {ENTRIES_MAX} entries, or their paths and links are too long together")]
     TooMany,
     /// One of the keeper's own places cannot be used.
     #[error("{what}: {source}")]

@@ -136,14 +136,8 @@ impl Scanner<'_> {
             Ok(lower) => lower.filter(|_| below),
             Err(_unreadable) => return self.refuse(path.to_owned(), UNREADABLE),
         };
-        let text = if upper.kind == SeenKind::Symlink {
-            match self.upper.link_text(path) {
-                Ok(text) => Some(text),
-                Err(_not_text) => return self.refuse(path.to_owned(), "the text of this link is not UTF-8"),
-            }
-        } else {
-            None
-        };
+        let text = (upper.kind == SeenKind::Symlink).then(|| self.upper.link_text(path)).transpose();
+        let Ok(text) = text else { return self.refuse(path.to_owned(), "the text of this link is not UTF-8") };
         if let Some(lower) = lower.as_ref().filter(|lower| !lower.is_directory()) {
             self.hide(lower);
         }
@@ -234,6 +228,8 @@ impl Scanner<'_> {
                 Err(error) => conflict = conflict.or_else(|| Some(format!("the host's link cannot be read: {error}"))),
             }
         }
+        // They are told as the paths are.
+        self.path_bytes += text.iter().chain(&host_text).map(String::len).sum::<usize>();
         let before = lower.as_ref().map(|seen| node(seen, host_text));
         let after = upper.as_ref().map(|seen| node(seen, text));
         let path = path.clone();

@@ -158,9 +158,9 @@ pub enum FromRunner {
         /// What had landed of it before, also by an apply that was never answered.
         landings: Vec<Landing>,
     },
-    /// The answer to `Recall`.
+    /// The answer to `Recall`; one for each run that was asked for.
     Recalled {
-        /// Every run that was asked for.
+        /// The run and what became of it.
         runs: Vec<(RunId, Fate)>,
     },
     /// A request about a run could not be served; nothing was changed.

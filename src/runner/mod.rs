@@ -15,6 +15,7 @@ mod check;
 mod disk;
 mod engine;
 pub mod examine;
+mod fit;
 pub mod harden;
 mod heard;
 pub mod images;

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::lifecycle::{self, Order};
 use super::state::{Link, Runner, locked};
-use super::{changes, survey};
+use super::{changes, fit, survey};
 use crate::domain::ids::RunId;
 use crate::domain::run::{Ending, RunEnd, StopCause, Usage};
 use crate::domain::time::Timestamp;
@@ -49,7 +49,7 @@ pub(super) async fn serve(runner: Arc<Runner>, stream: UnixStream) {
 
 async fn write(mut to: OwnedWriteHalf, mut messages: mpsc::Receiver<FromRunner>, gone: CancellationToken) {
     while let Some(message) = messages.recv().await {
-        if let Err(error) = codec::send(&mut to, &message).await {
+        if let Err(error) = fit::send(&mut to, message).await {
             tracing::debug!(%error, "a connection ended");
             gone.cancel();
             return;
@@ -93,12 +93,11 @@ fn dispatch(runner: &Arc<Runner>, link: &Link, request: ToRunner) {
         }
         ToRunner::Recall { runs } => {
             tracker.spawn(async move {
-                let mut fates = Vec::new();
+                // Each by itself: together their changes may be longer than a frame.
                 for run in runs {
                     let fate = recall(&runner, &run).await;
-                    fates.push((run, fate));
+                    link.send(FromRunner::Recalled { runs: vec![(run, fate)] }).await;
                 }
-                link.send(FromRunner::Recalled { runs: fates }).await;
             });
         }
         ToRunner::Survey { .. }

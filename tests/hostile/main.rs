@@ -12,6 +12,7 @@ mod common;
 #[path = "../runner/house.rs"]
 mod house;
 
+mod changes;
 mod den;
 mod disk;
 mod files;

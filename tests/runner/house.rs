@@ -11,7 +11,7 @@ use castoff::domain::run::{RunEnd, Stream};
 use castoff::domain::script::Script;
 use castoff::domain::task::Task;
 use castoff::protocol::codec;
-use castoff::protocol::runner::{FromRunner, ToRunner, Unusable};
+use castoff::protocol::runner::{Fate, FromRunner, ToRunner, Unusable};
 use castoff::runner::{self, RunnerPlaces};
 use castoff::runtime::clock;
 use serde_bytes::ByteBuf;
@@ -188,6 +188,19 @@ impl Core {
                 _ => {}
             }
         }
+    }
+
+    /// What became of these runs, in their order.
+    pub(crate) async fn recall(&mut self, runs: &[RunId]) -> Vec<(RunId, Fate)> {
+        self.tell(ToRunner::Recall { runs: runs.to_vec() }).await;
+        let mut fates = Vec::new();
+        while fates.len() < runs.len() {
+            match self.hear().await {
+                FromRunner::Recalled { runs } => fates.extend(runs),
+                other => panic!("{other:?}"),
+            }
+        }
+        fates
     }
 
     pub(crate) async fn run(&mut self, run: &RunId, plan: &Plan) -> (String, RunEnd) {

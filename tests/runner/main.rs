@@ -104,8 +104,7 @@ async fn a_stop_a_lost_connection_and_a_restart_end_a_run_and_its_changes_are_he
     while !matches!(core.hear().await, FromRunner::Output { .. }) {}
     drop(core);
     let mut core = house.connect().await;
-    core.tell(ToRunner::Recall { runs: vec![run(2), run(9)] }).await;
-    let FromRunner::Recalled { runs } = core.hear().await else { panic!("not recalled") };
+    let runs = core.recall(&[run(2), run(9)]).await;
     // The exit frame may still have come through, or not.
     let (Fate::Ended(end) | Fate::Interrupted(end)) = &runs[0].1 else { panic!("{runs:?}") };
     assert!(end.changes.len() == 1 && !end.ending.by_itself(), "{runs:?}");
@@ -118,8 +117,7 @@ async fn a_stop_a_lost_connection_and_a_restart_end_a_run_and_its_changes_are_he
     cut_short(&house, &run(4));
     house.start();
     let mut core = house.connect().await;
-    core.tell(ToRunner::Recall { runs: vec![run(1), run(3), run(4)] }).await;
-    let FromRunner::Recalled { runs } = core.hear().await else { panic!("not recalled") };
+    let runs = core.recall(&[run(1), run(3), run(4)]).await;
     assert!(matches!(&runs[0].1, Fate::Ended(end) if end.changes.len() == 1), "{runs:?}");
     let shutdown = Ending::Stopped { cause: StopCause::Shutdown };
     assert!(matches!(&runs[1].1, Fate::Ended(end) if end.changes.len() == 1 && end.ending == shutdown), "{runs:?}");

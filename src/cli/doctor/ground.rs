@@ -292,13 +292,16 @@ impl Ground {
             return Ok(());
         }
         self.connect().await?;
+        let (mut told, all) = (Vec::new(), runs.len());
         self.tell(&ToRunner::Recall { runs }).await?;
-        let fates = self.answer(|message| {
-            let FromRunner::Recalled { runs } = message else { return Err(message) };
-            Ok(runs)
-        });
-        let begun = fates.await?.into_iter().filter(|(_, fate)| *fate != Fate::NeverSeen).map(|(run, _)| run);
-        for run in begun {
+        while told.len() < all {
+            let fates = self.answer(|message| {
+                let FromRunner::Recalled { runs } = message else { return Err(message) };
+                Ok(runs)
+            });
+            told.extend(fates.await?);
+        }
+        for (run, _) in told.into_iter().filter(|(_, fate)| *fate != Fate::NeverSeen) {
             self.tell(&ToRunner::Drop { run }).await?;
             while !matches!(self.hear().await?, FromRunner::Dropped { .. } | FromRunner::Trouble { .. }) {}
         }
