@@ -7,8 +7,8 @@
 //!  made ─▶ created ─▶ compared ─▶ attached ─▶ started ─▶ confirmed ──the script is sent──▶ live
 //!    └───────┴───────────┴────────────┴──────────┴─ any fault: removed, Ended (failed)      │
 //!                                                                                          │ exit frame,
-//!                                          Ended ◀── changes read ◀── journal: ended ◀──────┘ or the container
-//!                                                       (the container is removed meanwhile)    is dead: lost
+//!                                          Ended ◀── changes read ◀── journal: ended ◀──────┘ or none; the
+//!                                                       (the container is removed meanwhile)    container is dead
 //! ```
 //! INVARIANT: the script reaches a container only after init reported what is in place, and that was
 //! no less than what was asked for.

@@ -8,10 +8,13 @@
 //!  input   Stop ◀── core, disk, backstop;  closed when the connection or the runner ends: init kills all
 //!          and after GRACE, whatever init does, the engine kills the container
 //! ```
+//! INVARIANT: it ends only once the engine says that the container is dead: an exit frame may be a lie of who took
+//! init's place and goes on writing, and what is read then is what is judged, reviewed and landed.
 
 use std::time::Duration;
 
 use bollard::errors::Error as EngineError;
+use futures_util::StreamExt as _;
 use tokio::io::AsyncWriteExt as _;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, timeout};
@@ -37,6 +40,8 @@ const STOP_SEND_TIME_MAX: Duration = Duration::from_secs(1);
 const BACKSTOP: Duration = Duration::from_secs(10);
 /// Between two looks at the disk.
 const DISK_INTERVAL: Duration = Duration::from_millis(50);
+/// How long after its exit frame a container may take to die by itself.
+const EXIT_TIME_MAX: Duration = Duration::from_millis(200);
 /// How long an engine may be gone that is to say that a container is dead.
 const DEATH_TIME_MAX: Duration = Duration::from_secs(30);
 
@@ -62,6 +67,8 @@ pub(super) async fn live(
     let mut driver = Driver { runner, link, stops, input, order, asked: None, disk: None };
     let mut heard = Heard::new(order.plan.limits.output_bytes);
     let enforced = script.enforced.clone();
+    // Asked from the beginning, so that the answer is there at once.
+    let death = runner.tracker.spawn(death(engine.clone(), script.container.to_owned()));
     let outcome = match driver.send_script(&script.request).await {
         Err(ending) => Outcome::Unsent(ending),
         Ok(()) => tokio::select! {
@@ -70,12 +77,18 @@ pub(super) async fn live(
             () = driver.drive() => Outcome::Late,
         },
     };
+    // The engine takes a container for dead once its output is read, or nobody is attached any more.
+    drop(frames);
+    driver.input = Box::pin(tokio::io::sink());
     let (ending, mut usage) = match outcome {
-        Outcome::Exit(exit) => told(&exit),
+        Outcome::Exit(exit) => {
+            if !matches!(timeout(EXIT_TIME_MAX, death).await, Ok(Ok(true))) {
+                tracing::warn!(run = %order.run, "a container did not end with its exit frame and is killed");
+                bury(engine, script.container).await;
+            }
+            told(&exit)
+        }
         other @ (Outcome::Unsent(_) | Outcome::Gone | Outcome::Broken | Outcome::Late) => {
-            // The engine takes a container for dead once its output is read, or nobody is attached any more.
-            drop(frames);
-            driver.input = Box::pin(tokio::io::sink());
             let memory_killed = bury(engine, script.container).await;
             (driver.cut_short(other, memory_killed), Usage::default())
         }
@@ -263,7 +276,18 @@ impl Driver<'_> {
     }
 }
 
-/// Kills a container without an exit frame, and waits until the engine says that it is dead: only then
+/// Waits until a container is dead; `false` when the engine does not come to say it.
+async fn death(engine: Engine, container: String) -> bool {
+    let mut waited = std::pin::pin!(engine.docker.wait_container(&container, None));
+    match waited.next().await {
+        Some(Ok(said)) => said.error.is_none(),
+        // So it is told that it exited with another code than 0.
+        Some(Err(EngineError::DockerContainerWaitError { error, .. })) => error.is_empty(),
+        Some(Err(_)) | None => false,
+    }
+}
+
+/// Kills a container that does not end by itself, and waits until the engine says that it is dead: only then
 /// may its changes be read. Returns whether it was dead before, for want of memory.
 async fn bury(engine: &Engine, container: &str) -> bool {
     let killed = engine.docker.kill_container(container, None).await;

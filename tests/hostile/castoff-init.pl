@@ -1,6 +1,6 @@
 #!/usr/bin/perl
 # In castoff-init's place as the first process of a run: it tells what castoff-init would, hears the script, `case N`, and
-# then does what the test put into /castoff/case-N: how to go on, and what to say first, in hexadecimal.
+# then does what the test put into /castoff/case-N: how to go on, what to say first, in hexadecimal, and where to write.
 use strict;
 use warnings;
 $SIG{$_} = 'IGNORE' for qw(TERM INT HUP);
@@ -38,10 +38,11 @@ print pack('V', length $ready) . $ready;
 sub hear { my ($count) = @_; my $bytes = ''; while (length $bytes < $count) { sysread(STDIN, $bytes, $count - length $bytes, length $bytes) or exit 1 } return $bytes }
 my ($length, $start) = (unpack('V', hear(4)), hear(32));
 my ($case) = $start =~ /case (\d+)/ or exit 1;
-my ($does, $says) = split ' ', slurp("/castoff/case-$case");
+my ($does, $says, $place) = split ' ', slurp("/castoff/case-$case");
 sleep 1000 while $does eq 'deaf';
 hear($length - 32);
 $says = pack 'H*', $says // '';
 do { syswrite STDOUT, $says } while $does eq 'flood';
 exit 0 if $does eq 'exit';
+if ($does eq 'write') { open my $late, '>', "$place/late"; my $end = time + 2; syswrite $late, 'x' while time < $end }
 sleep 1000 while 1;

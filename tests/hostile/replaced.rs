@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use std::io::Write as _;
 use std::process::Stdio;
 
+use castoff::domain::change::{Change, Node, NodeKind};
 use castoff::domain::ids::Digest;
 use castoff::domain::limits::Limits;
 use castoff::domain::plan::Input;
@@ -36,7 +37,8 @@ fn take_over(house: &House, cases: &[Case]) {
     let mut script = format!("set -e; cd /castoff; echo {digest} > digest; cat > new <<'TAKER'\n{TAKER}TAKER\n");
     for (number, case) in cases.iter().enumerate() {
         let says: String = case.says.iter().map(|byte| format!("{byte:02x}")).collect();
-        writeln!(script, "cat > case-{number} <<'SAYS'\n{} {says}\nSAYS", case.does).unwrap();
+        let place = house.work();
+        writeln!(script, "cat > case-{number} <<'SAYS'\n{} {says} {}\nSAYS", case.does, place.display()).unwrap();
     }
     script.push_str("chmod 755 new; mv new castoff-init\n");
     let mut client = command("docker")
@@ -155,6 +157,31 @@ async fn what_castoff_init_does_not_say_ends_the_run_and_no_other() {
     assert_eq!(end.ending, stopped(StopCause::Asked), "the bystander was hurt");
     let counted: Vec<u32> = text.lines().filter_map(|line| line.parse().ok()).collect();
     assert!(counted.windows(2).all(|pair| pair[1] == pair[0] + 1) && counted.len() > 50, "{text}");
+    house.end().await;
+    assert_nothing_left(&house).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_lands_that_was_written_after_the_changes_were_read_by_who_lied_about_the_end() {
+    let log = Log::start();
+    let mut house = House::new().await;
+    house.start();
+    let mut core = house.connect().await;
+    let lie = said(&[FromInit::Started, FromInit::Exit(exit())]);
+    take_over(&house, &[case(lie, "write", Ending::Exited { code: 0 }, "did not end with its exit frame")]);
+    let (_, end) = taken(&house, &mut core, 0).await;
+    assert_eq!(end.ending, Ending::Exited { code: 0 });
+    let changes: Vec<_> = end.changes.iter().flat_map(|set| &set.changes).collect();
+    let [Change { path, after: Some(Node { kind: NodeKind::File { bytes }, .. }), .. }] = changes[..] else {
+        panic!("{changes:?}")
+    };
+    assert!(path == "late" && *bytes > 0, "{changes:?}");
+    log.says("did not end with its exit frame").await;
+    core.tell(ToRunner::Apply { run: run(0), paths: None }).await;
+    let FromRunner::Applied { landings, .. } = core.hear().await else { panic!("not applied") };
+    assert_eq!((landings.len(), landings[0].done.as_slice()), (1, ["late".to_owned()].as_slice()));
+    let landed = std::fs::metadata(house.work().join("late")).unwrap().len();
+    assert_eq!(landed, *bytes, "more landed than was told");
     house.end().await;
     assert_nothing_left(&house).await;
 }
