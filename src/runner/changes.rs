@@ -124,7 +124,7 @@ async fn landed(runner: &Runner, workspace: &Path, request: &ToKeeper) -> Result
 
 /// Removes an overlay with what is in it, once nothing mounts it any more.
 async fn discard(runner: &Runner, run: &RunId, workspace: &Path) -> Result<Landing, String> {
-    runner.container_gone(run).await;
+    runner.container_gone(run).await?;
     keeper::discard(runner, run, workspace).await
 }
 

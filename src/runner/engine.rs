@@ -19,7 +19,7 @@ const SOCKET: &str = "/var/run/docker.sock";
 /// Longest wait for one answer of the engine, in seconds.
 const ANSWER_S_MAX: u64 = 120;
 /// Between two looks at the engine.
-const LOOK_INTERVAL: Duration = Duration::from_secs(5);
+pub(super) const LOOK_INTERVAL: Duration = Duration::from_secs(5);
 /// Between a build that failed and the next try; twice as long after each further failure.
 const BUILD_PAUSE: Duration = Duration::from_secs(15);
 /// Longest pause between two tries.

@@ -23,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::attach::{self, Attached};
 use super::disk::Disk;
+use super::engine::LOOK_INTERVAL;
 use super::harden::Places;
 use super::journal::Begun;
 use super::overlay::Overlay;
@@ -135,8 +136,10 @@ async fn whole(
     if let Err(error) = noted {
         tracing::error!(%error, run = %order.run, "the end of a run could not be noted");
     }
-    if matches!(end.ending, Ending::Failed { .. }) {
-        live.removed.cancelled().await;
+    if matches!(end.ending, Ending::Failed { .. })
+        && let Err(why) = runner.container_gone(&order.run).await
+    {
+        tracing::error!(run = %order.run, why, "what is left of a run that failed is read all the same");
     }
     end.changes = changes::read(runner, &order.run, begun.claimed_ns, &begun.workspaces).await;
     crash::point(Point::ChangeSetRead);
@@ -221,15 +224,38 @@ async fn begin(
         }
     };
     tracing::info!(run = %order.run, "a run is over");
-    let (runner, run, removed) = (Arc::clone(runner), order.run.clone(), life.clone());
-    runner.tracker.clone().spawn(async move {
-        made.remove(&runner, &engine, &run).await;
-        removed.removed.cancel();
-        if removed.over.is_cancelled() {
-            locked(&runner.live).remove(&run);
-        }
-    });
+    runner.tracker.spawn(clear(Arc::clone(runner), engine, order.run.clone(), (made, life.clone())));
     end
+}
+
+/// Removes what was made for a run, however often it takes. The run counts as under way until its container is gone.
+async fn clear(runner: Arc<Runner>, engine: Engine, run: RunId, (mut made, life): (Made, Live)) {
+    let mut is_first = true;
+    loop {
+        let faults = made.remove(&runner, &engine, &run).await;
+        if made.container.is_empty() && !life.removed.is_cancelled() {
+            end_counting(&runner, &run, &life);
+        }
+        if faults.is_empty() {
+            return;
+        }
+        for fault in faults.iter().filter(|_| is_first) {
+            tracing::warn!(%run, fault, "something of a run could not be removed; it is tried again");
+        }
+        is_first = false;
+        tokio::select! {
+            () = tokio::time::sleep(LOOK_INTERVAL) => {}
+            // Its end and the next start remove what is left.
+            () = runner.stop.cancelled() => return end_counting(&runner, &run, &life),
+        }
+    }
+}
+
+fn end_counting(runner: &Runner, run: &RunId, life: &Live) {
+    life.removed.cancel();
+    if life.over.is_cancelled() {
+        locked(&runner.live).remove(run);
+    }
 }
 
 fn request(order: &Order) -> ToInit {
@@ -255,19 +281,24 @@ pub(super) struct Made {
 }
 
 impl Made {
-    /// Removes container, volumes and small files; all are tried.
-    async fn remove(&self, runner: &Runner, engine: &Engine, run: &RunId) {
+    /// Removes container, volumes and small files; all are tried, and what could not be removed is still in it. Returns
+    /// why not.
+    async fn remove(&mut self, runner: &Runner, engine: &Engine, run: &RunId) -> Vec<String> {
         let mut faults = Vec::new();
         if !self.container.is_empty() {
-            faults.extend(reap::remove_container(&engine.docker, &self.container).await.err().map(|e| e.to_string()));
+            match reap::remove_container(&engine.docker, &self.container).await {
+                Ok(()) => self.container.clear(),
+                Err(error) => faults.push(error.to_string()),
+            }
         }
-        for volume in &self.volumes {
-            faults.extend(reap::remove_volume(&engine.docker, volume).await.err().map(|e| e.to_string()));
+        for volume in std::mem::take(&mut self.volumes) {
+            if let Err(error) = reap::remove_volume(&engine.docker, &volume).await {
+                faults.push(error.to_string());
+                self.volumes.push(volume);
+            }
         }
-        faults.extend(overlay::remove_small_files(runner, run).err().map(|e| e.to_string()));
-        for fault in faults {
-            tracing::warn!(%run, fault, "something of a run could not be removed; the next start does");
-        }
+        faults.extend(overlay::remove_small_files(runner, run).err().map(|error| error.to_string()));
+        faults
     }
 }
 

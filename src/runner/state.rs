@@ -4,6 +4,7 @@
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use bollard::Docker;
 use tokio::sync::{mpsc, watch};
@@ -22,6 +23,9 @@ use crate::domain::run::StopCause;
 use crate::domain::time::Timestamp;
 use crate::protocol::init::Probed;
 use crate::protocol::runner::{FromRunner, Readiness};
+
+/// How long is waited for the removal of a run's container, which is tried until it succeeds.
+const REMOVAL_TIME_MAX: Duration = Duration::from_secs(60);
 
 /// An engine that answers, and what was built on it.
 #[derive(Debug, Clone)]
@@ -242,11 +246,11 @@ impl Runner {
         live.iter().filter(|(_, live)| !live.over.is_cancelled()).map(|(run, _)| run.to_string()).collect()
     }
 
-    /// Returns once the container of a run is gone.
-    pub(super) async fn container_gone(&self, run: &RunId) {
-        if let Some(live) = self.live(run) {
-            live.removed.cancelled().await;
-        }
+    /// Returns once the container of a run is gone. The error is for people.
+    pub(super) async fn container_gone(&self, run: &RunId) -> Result<(), String> {
+        let Some(live) = self.live(run) else { return Ok(()) };
+        let gone = tokio::time::timeout(REMOVAL_TIME_MAX, live.removed.cancelled()).await;
+        gone.map_err(|_late| format!("the engine has not removed the container of run {run} yet; try again later"))
     }
 }
 
