@@ -176,7 +176,7 @@ async fn watch(runner: &Runner, docker: &Docker) {
             runner.become_unready(format!("the engine stopped to answer: {error}"));
             return;
         }
-        runner.look_for_room();
+        runner.look_again();
     }
 }
 

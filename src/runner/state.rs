@@ -202,15 +202,28 @@ impl Runner {
         let images = engine.built.images.clone();
         let facts = engine.facts.clone();
         *locked(&self.engine) = Some(engine);
-        let no_room = self.no_room();
-        let ready = Readiness { images, engine: facts, no_room, files_uid, files_gid, ..Readiness::default() };
+        let (problems, no_room) = (self.problems(), self.no_room());
+        let ready =
+            Readiness { images, engine: facts, problems, no_room, files_uid, files_gid, ..Readiness::default() };
         self.readiness.send_replace(ready);
     }
 
-    /// Looks again whether the disk has room for a run.
-    pub(super) fn look_for_room(&self) {
-        let no_room = self.no_room();
-        self.readiness.send_if_modified(|ready| std::mem::replace(&mut ready.no_room, no_room.clone()) != no_room);
+    /// Looks again whether a run could start, where the engine answers.
+    pub(super) fn look_again(&self) {
+        let (problems, no_room) = (self.problems(), self.no_room());
+        self.readiness.send_if_modified(|ready| {
+            let is_news = (&ready.problems, &ready.no_room) != (&problems, &no_room);
+            (ready.problems, ready.no_room) = (problems, no_room);
+            is_news
+        });
+    }
+
+    /// Without a policy nothing runs, and nothing that ran is read. Once there was one without a mistake, that counts.
+    fn problems(&self) -> Vec<String> {
+        if locked(&self.last_rules).is_some() {
+            return Vec::new();
+        }
+        self.rules().err().into_iter().collect()
     }
 
     fn no_room(&self) -> Option<Box<str>> {
