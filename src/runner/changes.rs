@@ -4,10 +4,11 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::overlay::Left;
 use super::state::{Runner, locked};
 use super::{keeper, overlay};
 use crate::domain::change::{ChangeSet, Landing, Trouble};
-use crate::domain::ids::RunId;
+use crate::domain::ids::{RunId, WorkspaceId};
 use crate::protocol::keeper::{FromKeeper, ToKeeper};
 
 /// The change sets of a run, one for each workspace with changes. What cannot be read is named in a
@@ -19,11 +20,19 @@ pub(super) async fn read(runner: &Arc<Runner>, run: &RunId, claimed_ns: u64, wor
             continue;
         }
         match read_one(runner, run, claimed_ns, workspace).await {
-            Ok(set) if set.changes.is_empty() && set.refused.is_empty() => {
-                locked(&runner.leaving).insert((run.clone(), workspace.clone()));
-                runner.tracker.spawn(discard_empty(Arc::clone(runner), run.clone(), workspace.clone()));
+            Ok(set) => {
+                if set.changes.is_empty()
+                    && let Err(error) = overlay::mark_unchanged(runner, run, workspace)
+                {
+                    tracing::warn!(%error, %run, "that a run changed nothing could not be noted");
+                }
+                if set.changes.is_empty() && set.refused.is_empty() {
+                    locked(&runner.leaving).insert((run.clone(), workspace.clone()));
+                    runner.tracker.spawn(discard_empty(Arc::clone(runner), run.clone(), workspace.clone()));
+                } else {
+                    sets.push(set);
+                }
             }
-            Ok(set) => sets.push(set),
             // Read twice at once, after a lost connection: the other found no changes, and it is gone.
             Err(_) if !is_held(runner, run, workspace) => {}
             Err(why) => {
@@ -40,6 +49,22 @@ async fn discard_empty(runner: Arc<Runner>, run: RunId, workspace: PathBuf) {
     match discard(&runner, &run, &workspace).await {
         Ok(_) => drop(locked(&runner.leaving).remove(&(run, workspace))),
         Err(why) => tracing::warn!(%run, why, "an overlay without changes could not be removed"),
+    }
+}
+
+/// Removes overlays that an earlier life of this runner left and that hold nothing to land, and what the keepers know
+/// of them. Entries that never land stay until the core has them on record.
+pub(super) async fn discard_left(runner: Arc<Runner>, left: Vec<Left>) {
+    for Left { run, workspace, was_empty } in left {
+        let Some(entry) = locked(&runner.journal).get(&run).cloned() else { continue };
+        let mut workspaces = entry.begun.workspaces.into_iter();
+        let Some(path) = workspaces.find(|path| WorkspaceId::of(path).as_str() == workspace) else { continue };
+        if !was_empty && !entry.settled {
+            // What is empty goes with this, too.
+            drop(read(&runner, &run, entry.begun.claimed_ns, &[path]).await);
+        } else if let Err(why) = discard(&runner, &run, &path).await {
+            tracing::warn!(%run, why, "an overlay without changes could not be removed; the next start tries again");
+        }
     }
 }
 
@@ -90,10 +115,11 @@ pub(super) async fn apply(runner: &Runner, run: &RunId, paths: Option<&[PathBuf]
     Ok(landings)
 }
 
-/// Forgets what is held; what had landed before, also by an apply whose answer never came.
+/// Forgets what is held; what had landed before, also by an apply whose answer never came. Of a run that never began
+/// here, as after a backup came to another machine, nothing is held.
 pub(super) async fn forget(runner: &Runner, run: &RunId) -> Result<Vec<Landing>, String> {
     let mut landings = Vec::new();
-    for workspace in workspaces(runner, run)? {
+    for workspace in workspaces(runner, run).unwrap_or_default() {
         if is_held(runner, run, &workspace) {
             landings.push(discard(runner, run, &workspace).await?);
         }

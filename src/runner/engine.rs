@@ -8,8 +8,9 @@ use std::time::Duration;
 use bollard::models::SystemInfo;
 use bollard::{API_DEFAULT_VERSION, Docker};
 
+use super::overlay::Left;
 use super::state::{Engine, Machine, Runner};
-use super::{RunnerError, images, overlay, readback, reap, stale};
+use super::{RunnerError, changes, images, overlay, readback, reap, stale};
 use crate::domain::ids::Digest;
 use crate::domain::plan::Image;
 use crate::protocol::runner::Readiness;
@@ -39,16 +40,18 @@ pub(super) async fn connect(host: Option<&str>) -> Result<Docker, RunnerError> {
 
 /// Keeps the engine connected and `Readiness` true until the runner stops.
 pub(super) async fn supervise(runner: Arc<Runner>) {
-    let mut swept = false;
+    let mut left = None;
     while !runner.stop.is_cancelled() {
         // A build takes minutes: the end of the runner does not wait for it.
         let up = tokio::select! {
-            up = bring_up(&runner, &mut swept) => up,
+            up = bring_up(&runner, &mut left) => up,
             () = runner.stop.cancelled() => return,
         };
         match up {
             Ok(engine) => {
                 runner.become_ready(engine.clone()).await;
+                let left = left.as_mut().map(std::mem::take).unwrap_or_default();
+                runner.tracker.spawn(changes::discard_left(Arc::clone(&runner), left));
                 let docker = engine.docker.clone();
                 tokio::select! {
                     () = watch(&runner, &docker) => {}
@@ -64,7 +67,8 @@ pub(super) async fn supervise(runner: Arc<Runner>) {
     }
 }
 
-async fn bring_up(runner: &Runner, swept: &mut bool) -> Result<Engine, RunnerError> {
+/// Connects to the engine and builds what runs need. The first time, says which overlays an earlier life left.
+async fn bring_up(runner: &Runner, left: &mut Option<Vec<Left>>) -> Result<Engine, RunnerError> {
     let docker = connect(runner.places.docker.as_deref()).await?;
     let info = docker.info().await?;
     let memory_bytes = info.mem_total.and_then(|bytes| u64::try_from(bytes).ok()).unwrap_or(u64::MAX);
@@ -73,10 +77,7 @@ async fn bring_up(runner: &Runner, swept: &mut bool) -> Result<Engine, RunnerErr
     let facts = facts(&docker, info);
     // Also what the engine kept over a stop of its own: a run that is not under way any more.
     reap::reap(&docker, &runner.home_label(), &runner.under_way()).await?;
-    if !*swept {
-        sweep(runner);
-        *swept = true;
-    }
+    left.get_or_insert_with(|| sweep(runner));
     let mut tell = |text: &str| runner.tell(text);
     let built = build_programs(&docker, &programs(runner.places.programs.as_deref())?, &runner.home_label()).await?;
     let now_s = i64::try_from((runner.places.clock)() / 1_000_000_000).unwrap_or_default();
@@ -95,10 +96,11 @@ fn processes() -> u64 {
     most.map_or(u64::MAX, |most| most / 2)
 }
 
-fn sweep(runner: &Runner) {
-    if let Err(error) = overlay::sweep(runner) {
+fn sweep(runner: &Runner) -> Vec<Left> {
+    overlay::sweep(runner).unwrap_or_else(|error| {
         tracing::warn!(%error, "directories of earlier runs are left; the next start tries again");
-    }
+        Vec::new()
+    })
 }
 
 /// Builds the image that is still missing. Runs in `base` need not wait for the larger one, nor for a
@@ -165,7 +167,7 @@ async fn build_programs(docker: &Docker, programs: &Path, home: &str) -> Result<
     Ok(Built { images: Vec::new(), probe: probe.id, keeper: keeper.id, init_volume, init_digest })
 }
 
-/// Looks at engine and disk; returns when the engine stops to answer, or the runner is to stop.
+/// Looks at engine, disk and policy; returns when the engine stops to answer, or the runner is to stop.
 async fn watch(runner: &Runner, docker: &Docker) {
     loop {
         pause(runner).await;

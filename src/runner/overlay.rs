@@ -3,11 +3,12 @@
 //! ```text
 //!  state/runner/overlays/WORKSPACE/RUN/        root's
 //!                                  ├── upper   owner and mode of the workspace: the merged root takes them
-//!                                  └── work    root's; the kernel makes `work` in it (root's, 0000)
+//!                                  ├── work    root's; the kernel makes `work` in it (root's, 0000)
+//!                                  └── unchanged   once it was read and nothing in it could ever land
 //! ```
 //! What is in an upper is never looked at here: the keeper empties it, then the rest is removed.
 
-use std::fs::{self, DirBuilder, Permissions};
+use std::fs::{self, DirBuilder, File, Permissions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
@@ -15,6 +16,9 @@ use std::path::{Path, PathBuf};
 use super::state::Runner;
 use crate::domain::ids::RunId;
 use crate::protocol::init::Probed;
+
+/// Name of the mark of an overlay without changes.
+const UNCHANGED: &str = "unchanged";
 
 /// The directories of one overlay of one run.
 #[derive(Debug, Clone)]
@@ -43,6 +47,12 @@ pub(super) fn exists(runner: &Runner, run: &RunId, workspace: &Path) -> bool {
     runner.overlays(workspace).join(run.as_str()).join("upper").exists()
 }
 
+/// Notes that nothing in an overlay could ever land, so that the next start knows it if this runner is killed before
+/// it is removed.
+pub(super) fn mark_unchanged(runner: &Runner, run: &RunId, workspace: &Path) -> io::Result<()> {
+    File::create(runner.overlays(workspace).join(run.as_str()).join(UNCHANGED)).map(drop)
+}
+
 /// Removes the directories of an overlay that is unmounted and whose upper is empty; those that are
 /// gone already are no error.
 pub(super) fn remove(runner: &Runner, run: &RunId, workspace: &Path) -> io::Result<()> {
@@ -54,7 +64,12 @@ pub(super) fn remove(runner: &Runner, run: &RunId, workspace: &Path) -> io::Resu
 
 /// Removes what is left of an overlay's directories without its upper.
 fn remove_rest(parent: &Path) {
-    if let Err(error) = remove_work(&parent.join("work")).and_then(|()| gone(fs::remove_dir(parent))) {
+    let rest = || {
+        remove_work(&parent.join("work"))?;
+        gone(fs::remove_file(parent.join(UNCHANGED)))?;
+        gone(fs::remove_dir(parent))
+    };
+    if let Err(error) = rest() {
         // Nothing of a person's is in it. Where the engine's root is not us, it cannot be removed.
         tracing::warn!(%error, parent = %parent.display(), "what the kernel left of an overlay stays");
     }
@@ -136,24 +151,45 @@ pub(super) fn make_small_files(runner: &Runner, run: &RunId, name: &str, home: &
     })
 }
 
+/// An overlay that an earlier life of the runner left and that holds nothing to land.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Left {
+    pub(super) run: RunId,
+    /// Id of its workspace.
+    pub(super) workspace: String,
+    /// Whether its upper was empty, and is gone.
+    pub(super) was_empty: bool,
+}
+
 /// Removes what a runner that was killed left of runs: their small files, and overlays without anything in them. Whoever
-/// asks for such a run again is told that it holds nothing, as before.
-pub(super) fn sweep(runner: &Runner) -> io::Result<()> {
+/// asks for such a run again is told that it holds nothing, as before. Returns what the keepers have to see to.
+pub(super) fn sweep(runner: &Runner) -> io::Result<Vec<Left>> {
     gone(fs::remove_dir_all(runner.state().join("runs")))?;
     let overlays = runner.state().join("overlays");
+    let mut left = Vec::new();
     if !overlays.exists() {
-        return Ok(());
+        return Ok(left);
     }
     for workspace in fs::read_dir(overlays)? {
-        for parent in fs::read_dir(workspace?.path())? {
+        let workspace = workspace?;
+        for parent in fs::read_dir(workspace.path())? {
             let parent = parent?;
+            let is_unchanged = parent.path().join(UNCHANGED).exists();
             // What holds something cannot be removed so.
-            if gone(fs::remove_dir(parent.path().join("upper"))).is_ok() {
+            let was_empty = gone(fs::remove_dir(parent.path().join("upper"))).is_ok();
+            if was_empty {
                 remove_rest(&parent.path());
+            }
+            let name = |entry: &fs::DirEntry| entry.file_name().into_string().ok();
+            if (was_empty || is_unchanged)
+                && let (Some(run), Some(workspace)) = (name(&parent), name(&workspace))
+                && let Ok(run) = RunId::try_from(run)
+            {
+                left.push(Left { run, workspace, was_empty });
             }
         }
     }
-    Ok(())
+    Ok(left)
 }
 
 /// Removes the small files of a run.

@@ -8,6 +8,7 @@
 mod directory;
 mod files;
 mod house;
+mod left;
 
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
@@ -17,7 +18,8 @@ use tokio::net::UnixStream;
 
 use castoff::domain::ids::RunId;
 use castoff::domain::run::{Ending, StopCause};
-use castoff::protocol::runner::{Fate, FromRunner, ToRunner};
+use castoff::protocol::runner::{Fate, FromRunner, Request, ToRunner};
+use castoff::runner;
 
 use house::{FILES_UID, House, assert_nothing_left, overlay, run};
 
@@ -163,4 +165,36 @@ async fn a_script_that_fills_the_disk_is_stopped() {
     assert_eq!(core.hear().await, FromRunner::Dropped { run: run(1), landings: vec![] });
     house.end().await;
     assert_nothing_left(&house).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_a_run_that_never_began_here_nothing_is_held() {
+    let mut house = House::new().await;
+    house.start();
+    let mut core = house.connect().await;
+    core.tell(ToRunner::Drop { run: run(1) }).await;
+    assert_eq!(core.hear().await, FromRunner::Dropped { run: run(1), landings: vec![] });
+    core.tell(ToRunner::Apply { run: run(1), paths: None }).await;
+    let FromRunner::Trouble { request: Request::Apply, why, .. } = core.hear().await else { panic!("applied") };
+    assert!(why.contains("never began here"), "{why}");
+    house.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_runner_without_a_policy_is_not_healthy_until_it_has_one() {
+    let mut house = House::new().await;
+    std::fs::write(house.home().join("config/tools.yaml"), "files: [").unwrap();
+    house.start();
+    let ready = loop {
+        match runner::health(&house.home()).await {
+            Ok(ready) if !ready.images.is_empty() => break ready,
+            Ok(_) | Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
+        }
+    };
+    assert!(matches!(&ready.problems[..], [why] if why.contains("cannot read the policy")), "{ready:?}");
+    house.write_policy();
+    let mut core = house.connect().await;
+    let (_, unusable) = core.survey(&run(1), vec![overlay(&house.work())]).await;
+    assert_eq!(unusable, []);
+    house.end().await;
 }
