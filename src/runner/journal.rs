@@ -2,8 +2,11 @@
 //!
 //! JSON lines in one file, each synced before what it tells is done. Read once, at start; a last line
 //! that a crash tore is dropped. Never holds output or a script. A run that is in it never starts again.
+//!
+//! How a run ended is forgotten some time after the core has it on record: a core that an older backup was restored
+//! for may ask once more. Its workspaces are not, since it may be taken back at any time.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
@@ -12,6 +15,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::ids::RunId;
 use crate::domain::run::RunEnd;
+
+/// Settled runs whose end is still known.
+const ENDS_MAX: usize = 1000;
 
 /// What the journal knows of a run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,7 +33,7 @@ pub(super) struct Begun {
 pub(super) struct Entry {
     /// How it began.
     pub(super) begun: Begun,
-    /// How it ended, without its changes.
+    /// How it ended, without its changes; `None` also once that is forgotten.
     pub(super) end: Option<RunEnd>,
     /// Whether the core has it on record.
     pub(super) settled: bool,
@@ -47,7 +53,17 @@ pub(super) struct Journal {
     file: File,
     /// Of whole lines.
     bytes: u64,
-    runs: BTreeMap<RunId, Entry>,
+    runs: Runs,
+}
+
+/// What all lines together tell.
+#[derive(Debug, Default)]
+struct Runs {
+    entries: BTreeMap<RunId, Entry>,
+    /// Settled runs whose end is known, the first settled first.
+    ends: VecDeque<RunId>,
+    /// Ends that were forgotten and still stand in the file.
+    forgotten: usize,
 }
 
 impl Journal {
@@ -61,6 +77,13 @@ impl Journal {
             Err(error) => return Err(error),
         };
         let (runs, whole_bytes) = replay(&text)?;
+        if runs.forgotten >= ENDS_MAX {
+            match compact(directory, &path, &runs) {
+                Ok(()) => return Self::open(directory),
+                // The longer one tells the same.
+                Err(error) => tracing::warn!(%error, "the journal of the runner could not be made shorter"),
+            }
+        }
         let file = OpenOptions::new().create(true).append(true).open(&path)?;
         let bytes = whole_bytes as u64;
         file.set_len(bytes)?;
@@ -71,12 +94,12 @@ impl Journal {
 
     /// What is known of a run.
     pub(super) fn get(&self, run: &RunId) -> Option<&Entry> {
-        self.runs.get(run)
+        self.runs.entries.get(run)
     }
 
     /// Notes that a run begins; `false`, and nothing noted, when it did before.
     pub(super) fn begin(&mut self, run: &RunId, begun: &Begun) -> io::Result<bool> {
-        if self.runs.contains_key(run) {
+        if self.runs.entries.contains_key(run) {
             return Ok(false);
         }
         self.append(Line::Begun { run: run.clone(), begun: begun.clone() })?;
@@ -91,7 +114,7 @@ impl Journal {
 
     /// Notes that the core has the result on record.
     pub(super) fn settle(&mut self, run: &RunId) -> io::Result<()> {
-        if self.runs.get(run).is_none_or(|entry| entry.end.is_none() || entry.settled) {
+        if self.get(run).is_none_or(|entry| entry.settled) {
             return Ok(());
         }
         self.append(Line::Settled { run: run.clone() })
@@ -106,41 +129,86 @@ impl Journal {
             return Err(error);
         }
         self.bytes += bytes.len() as u64;
-        fold(&mut self.runs, line);
+        self.runs.fold(line);
         Ok(())
     }
 }
 
 /// The runs that `text` tells of, and how many of its bytes are whole lines.
-fn replay(text: &[u8]) -> io::Result<(BTreeMap<RunId, Entry>, usize)> {
-    let mut runs = BTreeMap::new();
+fn replay(text: &[u8]) -> io::Result<(Runs, usize)> {
+    let mut runs = Runs::default();
     let mut whole_bytes = 0;
     for bytes in text.split_inclusive(|byte| *byte == b'\n') {
         if bytes.last() != Some(&b'\n') {
             break;
         }
-        fold(&mut runs, serde_json::from_slice(bytes)?);
+        runs.fold(serde_json::from_slice(bytes)?);
         whole_bytes += bytes.len();
     }
     Ok((runs, whole_bytes))
 }
 
-fn fold(runs: &mut BTreeMap<RunId, Entry>, line: Line) {
-    match line {
-        Line::Begun { run, begun } => {
-            runs.insert(run, Entry { begun, end: None, settled: false });
-        }
-        Line::Ended { run, end } => {
-            if let Some(entry) = runs.get_mut(&run) {
-                entry.end = Some(*end);
+impl Runs {
+    fn fold(&mut self, line: Line) {
+        match line {
+            Line::Begun { run, begun } => {
+                self.entries.insert(run, Entry { begun, end: None, settled: false });
             }
-        }
-        Line::Settled { run } => {
-            if let Some(entry) = runs.get_mut(&run) {
-                entry.settled = true;
+            Line::Ended { run, end } => {
+                if let Some(entry) = self.entries.get_mut(&run) {
+                    entry.end = Some(*end);
+                }
+            }
+            Line::Settled { run } => {
+                if let Some(entry) = self.entries.get_mut(&run) {
+                    entry.settled = true;
+                    self.ends.extend(entry.end.is_some().then_some(run));
+                }
+                self.forget();
             }
         }
     }
+
+    /// Forgets the ends that were settled first.
+    fn forget(&mut self) {
+        while self.ends.len() > ENDS_MAX {
+            if let Some(entry) = self.ends.pop_front().and_then(|run| self.entries.get_mut(&run)) {
+                entry.end = None;
+                self.forgotten += 1;
+            }
+        }
+    }
+
+    /// The fewest lines that tell the same.
+    fn lines(&self) -> Vec<Line> {
+        let mut lines = Vec::new();
+        for (run, Entry { begun, end, settled }) in &self.entries {
+            lines.push(Line::Begun { run: run.clone(), begun: begun.clone() });
+            lines.extend(end.clone().map(|end| Line::Ended { run: run.clone(), end: Box::new(end) }));
+            if *settled && end.is_none() {
+                lines.push(Line::Settled { run: run.clone() });
+            }
+        }
+        // In their order.
+        lines.extend(self.ends.iter().map(|run| Line::Settled { run: run.clone() }));
+        lines
+    }
+}
+
+/// Puts a journal that tells the same in fewer lines into the place of one.
+fn compact(directory: &Path, path: &Path, runs: &Runs) -> io::Result<()> {
+    let mut text = Vec::new();
+    for line in runs.lines() {
+        serde_json::to_writer(&mut text, &line)?;
+        text.push(b'\n');
+    }
+    // What an earlier one left there, when it was cut, is written over.
+    let beside = directory.join("runs.new");
+    let mut shorter = File::create(&beside)?;
+    shorter.write_all(&text)?;
+    shorter.sync_all()?;
+    fs::rename(&beside, path)?;
+    File::open(directory)?.sync_all()
 }
 
 #[cfg(test)]
@@ -210,8 +278,54 @@ mod tests {
         journal.end(&run(0), &end()).unwrap_err();
         drop(journal);
         let mut journal = Journal::open(&place).unwrap();
-        assert_eq!(journal.runs.len(), usize::from(noted));
+        assert_eq!(journal.runs.entries.len(), usize::from(noted));
         journal.begin(&run(noted), &begun()).unwrap_err();
+    }
+
+    fn numbered(number: usize) -> RunId {
+        let mut bytes = [0; 11];
+        bytes[..8].copy_from_slice(&number.to_le_bytes());
+        RunId::from_random(bytes)
+    }
+
+    #[test]
+    fn ends_are_forgotten_some_time_after_they_are_settled_and_nothing_else_is() {
+        const RUNS: usize = 2 * ENDS_MAX + 10;
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("runs.jsonl");
+        let mut lines = Vec::new();
+        // The first ones are never settled; of one the end is unknown.
+        for number in 0..RUNS {
+            lines.push(Line::Begun { run: numbered(number), begun: begun() });
+            if number != 1 {
+                lines.push(Line::Ended { run: numbered(number), end: Box::new(end()) });
+            }
+        }
+        lines.extend((5..RUNS).rev().map(|number| Line::Settled { run: numbered(number) }));
+        let text: String = lines.iter().map(|line| serde_json::to_string(line).unwrap() + "\n").collect();
+        fs::write(&path, &text).unwrap();
+        let check = |journal: &Journal| {
+            for number in 0..RUNS {
+                let settled = number >= 5;
+                let is_known = number != 1 && number < 5 + ENDS_MAX;
+                let entry = Entry { begun: begun(), end: is_known.then(end), settled };
+                assert_eq!(journal.get(&numbered(number)), Some(&entry), "{number}");
+            }
+        };
+        let journal = Journal::open(directory.path()).unwrap();
+        check(&journal);
+        drop(journal);
+        let shorter = fs::read_to_string(&path).unwrap();
+        assert_eq!(shorter.matches(r#"{"ended":{"run""#).count(), 4 + ENDS_MAX);
+        let mut journal = Journal::open(directory.path()).unwrap();
+        check(&journal);
+        assert!(fs::read_to_string(&path).unwrap() == shorter && fs::read_dir(directory.path()).unwrap().count() == 1);
+        assert!(!journal.begin(&numbered(RUNS - 1), &begun()).unwrap());
+        // One more settled, and the one that was settled first of those that are known is forgotten.
+        journal.settle(&numbered(0)).unwrap();
+        assert_eq!(journal.get(&numbered(4 + ENDS_MAX)).unwrap().end, None);
+        assert_eq!(journal.get(&numbered(0)).unwrap().end, Some(end()));
+        assert_eq!(journal.get(&numbered(3 + ENDS_MAX)).unwrap().end, Some(end()));
     }
 
     #[test]
