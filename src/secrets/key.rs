@@ -72,6 +72,19 @@ impl MasterKey {
     }
 }
 
+/// Whether `dir` has a master key, and another one than the file `other`.
+///
+/// # Errors
+/// When the one in `dir` cannot be read.
+pub fn is_another_master_key(dir: &Path, other: &Path) -> Result<bool, SecretsError> {
+    let path = dir.join(MASTER_KEY_FILE);
+    Ok(file::exists(&path)? && {
+        let present = file::read(&path)?;
+        // What is wrong with the other one is said when it is adopted.
+        file::read(other).is_ok_and(|other| *other != *present)
+    })
+}
+
 /// Puts a copy of the master key at `from` into `dir`.
 ///
 /// # Errors

@@ -16,7 +16,7 @@ mod ring;
 
 pub use envelope::Place;
 pub use error::SecretsError;
-pub use key::{MasterKey, adopt_master_key};
+pub use key::{MasterKey, adopt_master_key, is_another_master_key};
 pub use ring::{Keys, Opened, Presence, Pseudonym};
 
 /// Name of the master key's file.

@@ -23,7 +23,7 @@ use super::{DATA_FILE, Store};
 use crate::audit::Verified;
 use crate::domain::record::{AuditEntry, Record};
 use crate::domain::time::Timestamp;
-use crate::secrets::{KEY_FILE, MASTER_KEY_FILE, SecretsError, adopt_master_key};
+use crate::secrets::{KEY_FILE, MASTER_KEY_FILE, SecretsError, adopt_master_key, is_another_master_key};
 
 /// Longest entry but the data file; more than the longest key file.
 const SMALL_BYTES_MAX: u64 = 8 << 20;
@@ -77,8 +77,10 @@ pub fn restore(
 ) -> Result<Restored, StoreError> {
     let _ours = opening::lock(dir)?;
     let present = |name: &&str| dir.join(name).symlink_metadata().is_ok();
-    let before: Vec<&str> = [DATA_FILE, KEY_FILE].into_iter().filter(present).collect();
-    if !before.is_empty() && old == OldData::Stays {
+    // A master key alone may be all that opens another backup.
+    let loses_key = master_key.map_or(Ok(false), |other| is_another_master_key(dir, other))?;
+    let is_occupied = loses_key || [DATA_FILE, KEY_FILE].iter().any(present);
+    if is_occupied && old == OldData::Stays {
         return Err(StoreError::Occupied { path: dir.to_owned() });
     }
     remove_leftovers(dir)?;
@@ -91,7 +93,7 @@ pub fn restore(
         let full = matches!(error, StoreError::DiskFull);
         if full { error } else { StoreError::Unrestorable { source: Box::new(error) } }
     })?;
-    let aside = if before.is_empty() { None } else { Some(put_aside(dir, now)?) };
+    let aside = if is_occupied { Some(put_aside(dir, now)?) } else { None };
     // INVARIANT: in this order, see above.
     for name in [DATA_FILE, KEY_FILE, MASTER_KEY_FILE] {
         let place = dir.join(name);

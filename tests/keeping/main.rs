@@ -101,6 +101,35 @@ fn only_the_owner_has_a_backup_sent_and_it_opens_a_home_that_has_nothing_yet() {
 }
 
 #[test]
+fn a_master_key_that_stands_alone_is_not_replaced_by_another_unasked() {
+    let castoff = prepared();
+    castoff.serve();
+    castoff.run("echo said").ended(0);
+    let file = castoff.root().join("castoff.backup");
+    let backup = file.to_str().unwrap();
+    castoff.castoff(&["backup", backup]).ended(0);
+    castoff.stop();
+    let (key, new) = (store_of(&castoff).join("master.key"), prepared());
+    let own = store_of(&new).join("master.key");
+    fs::create_dir_all(store_of(&new)).unwrap();
+    fs::set_permissions(store_of(&new), fs::Permissions::from_mode(0o700)).unwrap();
+    fs::write(&own, [7; 32]).unwrap();
+    fs::set_permissions(&own, fs::Permissions::from_mode(0o600)).unwrap();
+    let restore = ["restore", backup, "--master-key", key.to_str().unwrap()];
+    new.castoff(&restore).ended(73).says(&["there is data in", "hint: with `--force`"]);
+    assert_eq!(fs::read(&own).unwrap(), [7; 32]);
+    let said = new.castoff(&[&restore[..], &["--force"]].concat()).ended(0).stdout;
+    let (_, aside) = said.split_once("; the data of before is in `").unwrap_or_else(|| panic!("{said}"));
+    let aside = Path::new(aside.split('`').next().unwrap());
+    assert_eq!(fs::read(aside.join("master.key")).unwrap(), [7; 32]);
+    // The same key once more takes nothing away.
+    for path in files(&store_of(&new)).into_keys().filter(|path| *path != own) {
+        fs::remove_file(path).unwrap();
+    }
+    new.castoff(&restore).ended(0);
+}
+
+#[test]
 fn without_a_core_a_backup_is_made_of_what_is_there_and_no_store_is_made_for_it() {
     let castoff = prepared();
     let file = castoff.root().join("castoff.backup");
