@@ -33,10 +33,15 @@ const NAMES: &[&str] = &[
     ".xsessionrc",
     ".pam_environment",
     ".mcp.json",
+    ".devcontainer.json",
     "authorized_keys",
     "crontab",
     ".gitlab-ci.yml",
     ".travis.yml",
+    ".drone.yml",
+    ".woodpecker.yml",
+    "azure-pipelines.yml",
+    "bitbucket-pipelines.yml",
     "Jenkinsfile",
     "config.fish",
 ];
@@ -53,9 +58,13 @@ const DIRECTORIES: &[&str] = &[
     "systemd/user",
     "systemd/system",
     ".config/fish",
+    ".config/git",
     ".config/environment.d",
     ".github/workflows",
+    ".gitea/workflows",
+    ".forgejo/workflows",
     ".circleci",
+    ".devcontainer",
     ".vscode",
     ".idea",
     ".claude",
@@ -71,11 +80,18 @@ pub fn is_obeyed(path: &str) -> bool {
         |names: &[&str], name: Option<&std::ffi::OsStr>| name.is_some_and(|name| names.iter().any(|one| *one == name));
     is_one_of(NAMES, path.file_name())
         || is_one_of(EXTENSIONS, path.extension())
+        || is_repository(path)
         || is_obeyed_by_git(path)
         || path.ancestors().any(|directory| DIRECTORIES.iter().any(|end| directory.ends_with(end)))
 }
 
-/// Hooks and settings of a repository, also of a bare one and of those inside another one.
+/// Whether a path is the `.git` of a directory: as a file or a symbolic link it names the repository whose hooks and
+/// settings git obeys there.
+pub fn is_repository(path: &Path) -> bool {
+    path.file_name().is_some_and(|name| name == ".git")
+}
+
+/// Hooks and settings of a repository, also of a bare one and of those inside another one, and where they are.
 fn is_obeyed_by_git(path: &Path) -> bool {
     let mut parts = path.components().map(|part| part.as_os_str().to_string_lossy());
     if !parts.any(|part| part.ends_with(".git")) {
@@ -83,7 +99,8 @@ fn is_obeyed_by_git(path: &Path) -> bool {
     }
     let inside: Vec<_> = parts.collect();
     let modules = inside.first().is_some_and(|first| first == "modules" || first == "worktrees");
-    let own = inside.iter().rposition(|part| part == "hooks" || part == "config" || part == "config.worktree");
+    let obeyed = |part: &str| matches!(part, "hooks" | "config" | "config.worktree" | "commondir" | "gitdir");
+    let own = inside.iter().rposition(|part| obeyed(part));
     own == Some(0) || modules && own.is_some()
 }
 
@@ -105,6 +122,14 @@ mod tests {
             "a.git/hooks/update",
             ".git/modules/lib/hooks/pre-commit",
             ".git/modules/lib/config",
+            ".git",
+            "a/.git/",
+            ".git/commondir",
+            ".git/worktrees/b/gitdir",
+            "~/.config/git/config",
+            ".forgejo/workflows/ci.yml",
+            ".devcontainer/devcontainer.json",
+            "azure-pipelines.yml",
             "/d/.vscode/tasks.json",
             "~/.config/systemd/user/x.service",
             "/etc/systemd/system/x.timer",
@@ -120,6 +145,9 @@ mod tests {
             "ssh/config",
             ".git/HEAD",
             ".git/refs/heads/hooks",
+            ".gitignore",
+            "a.git",
+            "commondir",
             "hooks/x",
             ".github/README.md",
             "desktop",

@@ -4,13 +4,14 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use crate::domain::change::{Change, ChangeKind, ChangeSet, NodeKind};
-use crate::domain::obeyed::is_obeyed;
+use crate::domain::obeyed::{is_obeyed, is_repository};
 use crate::domain::plan::Review;
 
 /// More changed paths than this are a bulk change.
 pub const BULK_PATHS: usize = 100;
 
-/// Directories that programs fill and empty by themselves.
+/// Directories that programs fill and empty by themselves. Of a repository only what is in it counts: with the whole
+/// of it the history is gone.
 const CACHES: &[&str] =
     &[".git", "node_modules", "target", ".venv", "__pycache__", ".cache", ".pytest_cache", ".mypy_cache", ".npm"];
 
@@ -33,7 +34,7 @@ pub fn reasons(sets: &[ChangeSet], review: Review, made: &BTreeSet<PathBuf>) -> 
 fn risky(sets: &[ChangeSet], made: &BTreeSet<PathBuf>) -> Vec<String> {
     let changes = || sets.iter().flat_map(|set| &set.changes);
     let mut reasons = Vec::new();
-    let obeyed = changes().filter(|change| is_obeyed(&change.path)).map(|change| change.path.clone());
+    let obeyed = changes().filter(|change| is_obeyed_by_host(change)).map(|change| change.path.clone());
     reasons.extend(named("the host would obey", obeyed));
     let lost = |set: &ChangeSet, change: &Change| {
         loses_files(change) && !is_cache(&change.path) && !is_made(&set.workspace.join(&change.path), change, made)
@@ -45,6 +46,15 @@ fn risky(sets: &[ChangeSet], made: &BTreeSet<PathBuf>) -> Vec<String> {
         reasons.push(format!("changes {count} paths at once"));
     }
     reasons
+}
+
+/// Whether the host would obey what is there afterwards. A `.git` that is a directory says nothing by itself.
+fn is_obeyed_by_host(change: &Change) -> bool {
+    let names_another = || match change.after.as_ref().map(|node| &node.kind) {
+        Some(NodeKind::File { .. } | NodeKind::Symlink { .. }) => true,
+        Some(NodeKind::Directory { .. }) | None => false,
+    };
+    is_obeyed(&change.path) && (!is_repository(Path::new(&change.path)) || names_another())
 }
 
 /// One reason for all of `paths`, the first few by name; `None` when there are none.
@@ -84,7 +94,9 @@ fn is_made(path: &Path, change: &Change, made: &BTreeSet<PathBuf>) -> bool {
 }
 
 fn is_cache(path: &str) -> bool {
-    Path::new(path).components().any(|part| part.as_os_str().to_str().is_some_and(|name| CACHES.contains(&name)))
+    let path = Path::new(path);
+    let within = if is_repository(path) { path.parent().unwrap_or(path) } else { path };
+    within.components().any(|part| part.as_os_str().to_str().is_some_and(|name| CACHES.contains(&name)))
 }
 
 #[cfg(test)]
@@ -123,6 +135,25 @@ mod tests {
         {
             check(obeyed, None, file(), Review::Risky, true);
         }
+    }
+
+    #[test]
+    fn a_repository_is_not_in_itself_and_what_stands_for_one_is_obeyed() {
+        let directory = |entries| Some(Node { kind: NodeKind::Directory { entries }, mode: 0o755 });
+        let link = Some(Node { kind: NodeKind::Symlink { target: "e".to_owned() }, mode: 0o777 });
+        check(".git", directory(40), None, Review::Risky, true);
+        check("a/.git", directory(40), None, Review::Risky, true);
+        check(".git/objects/aa", directory(2), None, Review::Risky, false);
+        check("node_modules", directory(40), None, Review::Risky, false);
+        check("node_modules/a/.git", directory(40), None, Review::Risky, false);
+        check("a/.git", None, directory(0), Review::Risky, false);
+        check(".git", directory(0), directory(0), Review::Risky, false);
+        for waits in [file(), link.clone()] {
+            check(".git", None, waits.clone(), Review::Risky, true);
+            check("lib/.git", file(), waits, Review::Risky, true);
+        }
+        check(".git", directory(40), link, Review::Risky, true);
+        check(".git/commondir", None, file(), Review::Risky, true);
     }
 
     #[test]

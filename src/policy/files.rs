@@ -1,6 +1,5 @@
 //! The part of the decision that is about files: words and redirections against the paths.
 
-use crate::domain::obeyed::is_obeyed;
 use crate::domain::record::Verdict;
 
 use super::carry::is_shell;
@@ -41,6 +40,9 @@ impl Draft<'_> {
             }
             let is_text = std::mem::replace(&mut text_next, given && gives_text(word));
             if is_text || text_first && !given && first.is_some_and(|first| std::ptr::eq(first, word)) {
+                if name.ends_with("awk") {
+                    self.obeyed_by_text(word);
+                }
                 continue;
             }
             let writes = match name {
@@ -62,8 +64,9 @@ impl Draft<'_> {
                         continue;
                     }
                     self.place(candidate, writes, area);
-                    self.obeyed(candidate, writes);
+                    self.obeyed_by_words(command, candidate, writes);
                 }
+                self.obeyed_by_words(command, possible, writes);
                 self.secret(possible);
             }
             if matches!(name, "rm" | "chmod" | "chown" | "mv" | "find" | "shred") {
@@ -150,13 +153,6 @@ impl Draft<'_> {
         }
     }
 
-    fn obeyed(&mut self, word: &Word, writes: bool) {
-        if writes && is_obeyed(&word.fixed) {
-            self.effect("obeyed");
-            self.add(Verdict::Ask, "obeyed", format!("`{}` is obeyed by programs that run later", word.raw));
-        }
-    }
-
     pub(super) fn redirects(&mut self, facts: &Facts, area: &Area) {
         for redirect in &facts.redirects {
             self.span.clone_from(&redirect.span);
@@ -171,7 +167,9 @@ impl Draft<'_> {
             } else {
                 for possible in variables::possible(target, facts).iter().chain([target]) {
                     self.place(possible, redirect.writes, area);
-                    self.obeyed(possible, redirect.writes);
+                    if redirect.writes {
+                        self.obeyed(possible);
+                    }
                     self.secret(possible);
                 }
             }

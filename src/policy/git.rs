@@ -1,7 +1,7 @@
 //! What git runs: settings on the command line, aliases, extensions, and options that execute.
 
 use super::carry::Carried;
-use super::facts::Command;
+use super::facts::{Command, base_name};
 use super::tables::GIT;
 use super::word::Word;
 
@@ -165,6 +165,15 @@ pub(super) fn git(command: &Command, found: &mut Vec<Carried>) {
         if option.fixed == "-c" && !(setting.known && harmless_setting(&setting.fixed)) {
             unknown("what a setting given by `git -c` runs");
         }
+    }
+    // The settings of another directory that stands for a repository.
+    let repository = |path: Option<&str>| path.is_some_and(|path| base_name(path.trim_end_matches('/')) == ".git");
+    let elsewhere = own.iter().enumerate().any(|(at, option)| match option.fixed.strip_prefix("--git-dir=") {
+        Some(path) => !repository(Some(path).filter(|_| option.known)),
+        None => option.fixed == "--git-dir" && !repository(own.get(at + 1).and_then(|value| value.text())),
+    });
+    if elsewhere {
+        unknown("what the settings of the directory given by `git --git-dir` run");
     }
     let known = |word: &&&Word| {
         let name = word.fixed.split_once('=').map_or(word.fixed.as_str(), |(name, _)| name);

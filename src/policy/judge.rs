@@ -1,6 +1,8 @@
 //! The decision about one script of one person: the strictest of everything that matches, with its
 //! reasons. Only [`Policy::judge`] makes a [`Judged`].
 
+use std::path::PathBuf;
+
 use crate::domain::ids::PersonId;
 use crate::domain::plan::Review;
 use crate::domain::principal::{Principal, Trust};
@@ -83,6 +85,7 @@ impl Policy {
             draft.add(Verdict::Ask, "require_approval", "`exec` asks first");
         }
         let facts = parsed.facts();
+        draft.stand(facts);
         for (at, command) in facts.commands.iter().enumerate() {
             draft.span.clone_from(&command.span);
             draft.command(at, command, facts);
@@ -116,6 +119,10 @@ pub(super) struct Draft<'a> {
     approvers: Option<Vec<PersonId>>,
     /// What is being judged.
     pub(super) span: Option<Span>,
+    /// Where the script goes, as far as something may be obeyed there.
+    pub(super) places: Vec<PathBuf>,
+    /// Whether changes may land without a review.
+    pub(super) unreviewed: bool,
 }
 
 impl<'a> Draft<'a> {
@@ -132,6 +139,8 @@ impl<'a> Draft<'a> {
             image: "base",
             approvers: None,
             span: None,
+            places: Vec::new(),
+            unreviewed: false,
         }
     }
 

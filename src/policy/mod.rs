@@ -33,6 +33,7 @@ mod learned;
 mod lint;
 mod listing;
 mod misread;
+mod obeying;
 mod options;
 mod outgoing;
 mod parsed;

@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 use super::facts::Command;
 
 /// Changes whenever these tables change a decision.
-pub(crate) const VERSION: &str = "castoff tables 4";
+pub(crate) const VERSION: &str = "castoff tables 5";
 
 /// Names of programs.
 #[derive(Debug)]
@@ -46,6 +46,8 @@ pub(crate) static DESTRUCTIVE: Names = names!("tables/destructive.txt");
 pub(crate) static SYSTEM: Names = names!("tables/system.txt");
 /// Programs that build other programs.
 pub(crate) static BUILDERS: Names = names!("tables/builders.txt");
+/// Programs that only read the files that they name.
+pub(crate) static READERS: Names = names!("tables/readers.txt");
 /// Parts of git that come with it; any other is an alias or an extension.
 pub(crate) static GIT: Names = names!("tables/git.txt");
 /// Programs that run others in ways that are not looked into.

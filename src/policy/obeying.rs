@@ -1,0 +1,115 @@
+//! The part of the decision that is about files that programs of the host obey: what a script writes there, also from
+//! a directory that it goes to first, and, where no review follows, whatever may write there unseen.
+
+use std::path::{Path, PathBuf};
+
+use crate::domain::obeyed::{is_obeyed, is_repository};
+use crate::domain::plan::{Access, Review};
+use crate::domain::record::Verdict;
+
+use super::facts::{Command, Facts};
+use super::judge::Draft;
+use super::paths::{candidates, normal};
+use super::tables::READERS;
+use super::variables;
+use super::word::Word;
+
+/// Most places of a script that are looked at.
+const PLACES_MAX: usize = 8;
+/// Longest path of Linux, in bytes.
+const PATH_BYTES_MAX: usize = 4096;
+
+impl Draft<'_> {
+    /// Looks at where the script goes before it is judged.
+    pub(super) fn stand(&mut self, facts: &Facts) {
+        let spec = &self.policy.spec;
+        let raises = |effect: &String| matches!(effect.as_str(), "delete" | "bulk" | "obeyed" | "overwrite");
+        let reviewed = spec.review > Review::Never || spec.effects.iter().any(raises);
+        let direct = self.policy.mounts(self.principal).iter().any(|mount| mount.access == Access::Direct);
+        self.unreviewed = direct || !reviewed;
+        let mut place = PathBuf::new();
+        for command in facts.commands.iter().filter(|command| matches!(command.name(), Some("cd" | "pushd"))) {
+            for word in command.positionals() {
+                for possible in variables::possible(word, facts).iter().chain([word]) {
+                    place = normal(&place.join(&possible.fixed));
+                    self.go_to(&place);
+                    self.go_to(Path::new(&possible.fixed));
+                }
+            }
+        }
+        if self.places.len() > PLACES_MAX {
+            self.places.clear();
+            self.cannot_tell("where it writes: it goes to too many directories");
+        }
+        let held = |word: &&Word| !word.fixed.contains(char::is_whitespace) && is_one(word);
+        if let Some(word) = facts.held.iter().filter(|_| self.unreviewed).find(held) {
+            self.asks_about(word);
+        }
+    }
+
+    /// Remembers a place in which something may be obeyed.
+    fn go_to(&mut self, place: &Path) {
+        let tells = |part: &str| part.starts_with('.') && part != ".." || part.ends_with(".git") || part == "systemd";
+        let tells = place.components().any(|part| part.as_os_str().to_str().is_none_or(tells));
+        if tells && self.places.len() <= PLACES_MAX && !self.places.iter().any(|known| known == place) {
+            self.places.push(place.to_owned());
+        }
+    }
+
+    /// What `command` writes, or may write, of what is obeyed.
+    pub(super) fn obeyed_by_words(&mut self, command: &Command, word: &Word, writes: bool) {
+        let name = command.name().unwrap_or_default();
+        let keeps = matches!(name, "rm" | "rmdir" | "unlink" | "mkdir" | "chmod" | "chown");
+        if writes && !(keeps && is_repository(Path::new(&word.fixed))) {
+            return self.obeyed(word);
+        }
+        if self.unreviewed && !writes && !reads(command) && candidates(word).iter().chain([word]).any(is_one) {
+            self.asks_about(word);
+        }
+    }
+
+    /// What a small program of an `awk` names, where no review follows.
+    pub(super) fn obeyed_by_text(&mut self, word: &Word) {
+        let parts = word.fixed.split(|c: char| c.is_whitespace() || "\"'()<>|;,{}".contains(c));
+        if self.unreviewed && parts.into_iter().any(is_obeyed) {
+            self.asks_about(word);
+        }
+    }
+
+    /// Asks before `word` is written, when programs obey it.
+    pub(super) fn obeyed(&mut self, word: &Word) {
+        let relative = !word.fixed.starts_with(['/', '~']) && (1..PATH_BYTES_MAX).contains(&word.fixed.len());
+        let below = |place: &PathBuf| is_obeyed(&place.join(&word.fixed).to_string_lossy());
+        if is_one(word) || relative && self.places.iter().any(below) {
+            self.asks_about(word);
+        }
+    }
+
+    fn asks_about(&mut self, word: &Word) {
+        self.effect("obeyed");
+        self.add(Verdict::Ask, "obeyed", format!("`{}` is obeyed by programs that run later", word.raw));
+    }
+}
+
+fn is_one(word: &Word) -> bool {
+    is_obeyed(&word.fixed)
+}
+
+/// Whether `command` only reads the files that it names, as far as is known of its program.
+fn reads(command: &Command) -> bool {
+    let name = command.name().unwrap_or_default();
+    let words = command.positionals();
+    let part = words.first().and_then(|word| word.text()).unwrap_or_default();
+    match name {
+        "sort" => !command.has_option('o', "output"),
+        "uniq" => words.len() < 2,
+        "sed" => !command.has_option('i', "in-place"),
+        "tree" => !command.has_option('o', "output"),
+        "git" => {
+            matches!(part, "add" | "blame" | "diff" | "log" | "show" | "status" | "ls-files")
+                && !command.arguments().iter().any(|word| word.fixed.starts_with("--o") || !word.known)
+        }
+        "cp" | "rsync" | "install" => !command.has_option('t', "target-directory"),
+        _ => READERS.contains(name),
+    }
+}
