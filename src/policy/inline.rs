@@ -1,8 +1,10 @@
 //! Code in other languages: on the command line or on standard input it asks, in a file it is what a
 //! container is for. And what looks like covering tracks, which only a strict policy minds.
 
+use super::carry::is_shell;
 use super::facts::Command;
 use super::word::Word;
+use super::{modules, packages};
 
 /// What there is to doubt about a command.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,8 +22,16 @@ const INTERPRETERS: &[Interpreter] = &[
     ("python", &["-c"], &["-W", "-X"]),
     ("pypy", &["-c"], &["-W", "-X"]),
     ("ipython", &["-c"], &[]),
-    ("node", &["-e", "-p", "-pe", "--eval", "--print"], &["-r", "--require", "--import", "-C"]),
-    ("nodejs", &["-e", "-p", "-pe", "--eval", "--print"], &["-r", "--require", "--import", "-C"]),
+    (
+        "node",
+        &["-e", "-p", "-pe", "--eval", "--print", "--experimental_loader"],
+        &["-r", "--require", "--import", "-C"],
+    ),
+    (
+        "nodejs",
+        &["-e", "-p", "-pe", "--eval", "--print", "--experimental_loader"],
+        &["-r", "--require", "--import", "-C"],
+    ),
     ("deno", &["eval", "repl"], &[]),
     ("bun", &["-e", "-p", "--eval", "--print"], &[]),
     ("perl", &["-e", "-E"], &["-I"]),
@@ -129,9 +139,11 @@ const RUNNERS: &[(&str, &[&str])] = &[
     ("emacs", &[]),
 ];
 
+type Letters = (&'static str, &'static str, &'static str);
+
 /// Of interpreters whose short options cluster: those whose value is the rest of the word or the next one, and those
 /// whose value is the rest.
-const LETTERS: &[(&str, &str, &str)] = &[
+const LETTERS: &[Letters] = &[
     ("python", "WXm", ""),
     ("pypy", "WXm", ""),
     ("perl", "I", "mMFixDV"),
@@ -141,7 +153,7 @@ const LETTERS: &[(&str, &str, &str)] = &[
 ];
 
 /// Whether the cluster `text` has the option `letter`, which takes code.
-fn takes_in_cluster((_, valued, attached): &(&str, &str, &str), text: &str, letter: &str) -> bool {
+fn takes_in_cluster((_, valued, attached): &Letters, text: &str, letter: &str) -> bool {
     let Some(cluster) = text.strip_prefix('-').filter(|rest| !rest.starts_with('-')) else { return false };
     // `perl -M` makes code of its value: `-Mstrict;system(…)`.
     let module = |rest: &str| rest.contains(|c: char| !(c.is_alphanumeric() || ":_=,-".contains(c)));
@@ -155,6 +167,9 @@ pub(crate) fn doubt(command: &Command, fed: bool) -> Option<Doubt> {
     let name = command.unversioned()?;
     if let Some(interpreter) = INTERPRETERS.iter().find(|(known, ..)| *known == name) {
         return code(interpreter, command, fed);
+    }
+    if let Some(what) = packages::doubt(command) {
+        return Some(Doubt::Asked(what));
     }
     let runs = |(known, words): &&(&str, &[&str])| {
         *known == name && (words.is_empty() || subcommands(command).iter().any(|word| words.contains(word)))
@@ -189,37 +204,94 @@ fn asks_itself(command: &Command) -> bool {
 }
 
 fn code(interpreter: &Interpreter, command: &Command, fed: bool) -> Option<Doubt> {
-    let (name, inline, valued) = interpreter;
+    let (name, _, valued) = interpreter;
     let letters = LETTERS.iter().find(|(known, ..)| known == name);
-    let takes_code = |text: &str| {
-        inline.iter().any(|option| {
-            let Some(letter) = option.strip_prefix('-').filter(|letter| letter.len() == 1) else {
-                return text == *option || text.starts_with(option) && text.contains('=');
-            };
-            letters.is_none() && text.starts_with(option) && !text.starts_with("--")
-                || letters.is_some_and(|letters| takes_in_cluster(letters, text, letter))
-        })
-    };
-    let mut words = command.arguments().iter();
-    while let Some(word) = words.next() {
+    let fed = fed || command.input.is_some();
+    let arguments = command.arguments();
+    // The first word that is the file, unless the option before it takes it; whether the last option may take a word.
+    let (mut file, mut takes) = (None, false);
+    let mut words = arguments.iter().enumerate();
+    while let Some((at, word)) = words.next() {
         let text = word.fixed.as_str();
-        if !word.known && text.is_empty() || takes_code(text) {
+        if !word.known && text.is_empty() || takes_code(interpreter, letters, text) {
             return Some(Doubt::Asked(format!("what the {name} code on the command line does")));
         }
+        if matches!(*name, "python" | "pypy") && modules::is_named(text) {
+            return Some(modules::doubt(arguments.get(at..).unwrap_or_default()));
+        }
         match text {
-            "-m" if *name == "python" || *name == "pypy" => {
-                return Some(Doubt::Unread("what the Python module does".to_owned()));
+            "-" | "-s" | "/dev/stdin" => {
+                file = None;
+                break;
             }
-            "-" | "-s" | "/dev/stdin" => break,
             _ if text.starts_with("/dev/fd/") || text.starts_with("/proc/self/fd/") => break,
-            "--version" | "-V" | "--help" | "-h" | "-v" if command.arguments().len() == 1 => return None,
+            "--version" | "-V" | "--help" | "-h" | "-v" if arguments.len() == 1 => return None,
             _ if valued.contains(&text) => drop(words.next()),
-            _ if text.starts_with('-') => {}
-            _ => return Some(Doubt::Unread(format!("what the file `{text}` makes `{name}` do"))),
+            _ if text.starts_with('-') => takes = may_take(interpreter, letters, text),
+            _ if takes => (file, takes) = (file.or(Some(text)), false),
+            _ => return Some(unread(name, file.unwrap_or(text))),
         }
     }
-    let source = if fed || command.input.is_some() { "that it is given" } else { "on its standard input" };
+    if let Some(file) = file.filter(|_| !fed) {
+        return Some(unread(name, file));
+    }
+    let source = if fed { "that it is given" } else { "on its standard input" };
     Some(Doubt::Asked(format!("what the {name} code {source} does")))
+}
+
+fn unread(name: &str, file: &str) -> Doubt {
+    Doubt::Unread(format!("what the file `{file}` makes `{name}` do"))
+}
+
+/// Whether the word `text` is an option of the interpreter that takes code.
+fn takes_code((_, inline, _): &Interpreter, letters: Option<&Letters>, text: &str) -> bool {
+    inline.iter().any(|option| {
+        let Some(letter) = option.strip_prefix('-').filter(|letter| letter.len() == 1) else {
+            return text == *option || text.starts_with(option) && text.contains('=');
+        };
+        letters.is_none() && text.starts_with(option) && !text.starts_with("--")
+            || letters.is_some_and(|letters| takes_in_cluster(letters, text, letter))
+    })
+}
+
+/// Whether the option `text` may take the next word: it is not known to take none.
+fn may_take((name, ..): &Interpreter, letters: Option<&Letters>, text: &str) -> bool {
+    const NODE: [&str; 20] = [
+        "-c",
+        "-i",
+        "--check",
+        "--enable-source-maps",
+        "--experimental-strip-types",
+        "--experimental-transform-types",
+        "--experimental-vm-modules",
+        "--expose-gc",
+        "--inspect",
+        "--inspect-brk",
+        "--interactive",
+        "--no-deprecation",
+        "--no-warnings",
+        "--preserve-symlinks",
+        "--prof",
+        "--test",
+        "--trace-deprecation",
+        "--trace-uncaught",
+        "--trace-warnings",
+        "--watch",
+    ];
+    if text == "--" || text.contains('=') || name.starts_with("node") && NODE.contains(&text) {
+        return false;
+    }
+    let cluster = text.strip_prefix('-').filter(|rest| !rest.starts_with('-')).zip(letters);
+    cluster.is_none_or(|(cluster, (_, valued, attached))| {
+        let at = cluster.find(|c| valued.contains(c) || attached.contains(c));
+        at.and_then(|at| cluster.get(at..)).is_some_and(|rest| rest.len() == 1 && valued.contains(rest))
+    })
+}
+
+/// Whether a shell is told to read its start files.
+fn starts_files(command: &Command) -> bool {
+    let options = command.arguments().iter().map(|word| word.fixed.as_str()).take_while(|text| text.starts_with('-'));
+    options.into_iter().any(|text| text == "--login" || !text.starts_with("--") && text.contains(['i', 'l']))
 }
 
 /// What looks like covering tracks or looking for a way out.
@@ -230,6 +302,9 @@ fn hiding(name: &str, command: &Command) -> Option<&'static str> {
         matches!(mode, "4000" | "2000" | "6000" | "u=s" | "u+s" | "g=s" | "g+s" | "u=s,g=s")
     };
     match name {
+        _ if is_shell(name) && starts_files(command) => {
+            Some("what the files run that an interactive or login shell reads")
+        }
         "find" if any(&setuid) => Some("why it looks for setuid programs"),
         "chmod" if any(&|text| text.contains("+s") || text.len() == 4 && text.starts_with(['2', '4', '6'])) => {
             Some("why it makes a program run as another user")

@@ -5,7 +5,7 @@ use super::facts::Command;
 
 /// Options that take the next word; the second of `-lookaside` and `-pagecache` is a number too.
 const VALUED: &[&str] =
-    &["-cmd", "-maxsize", "-mmap", "-newline", "-nonce", "-nullvalue", "-separator", "-vfs", "-zip", "-escape"];
+    &["-cmd", "-maxsize", "-mmap", "-newline", "-nonce", "-nullvalue", "-separator", "-vfs", "-escape"];
 
 /// What a `sqlite3` runs.
 pub(super) fn sqlite(command: &Command, found: &mut Vec<Carried>) {
@@ -23,12 +23,11 @@ pub(super) fn sqlite(command: &Command, found: &mut Vec<Carried>) {
                 return unknown("what the file given to `sqlite3` runs");
             }
             "-version" | "-help" => opened = false,
-            "-cmd" => {
+            _ if VALUED.contains(&option.as_str()) => {
                 if words.next().is_some_and(|word| !word.known || runs(&word.fixed)) {
                     return unknown("what dot-commands or functions of `sqlite3` run");
                 }
             }
-            _ if VALUED.contains(&option.as_str()) => drop(words.next()),
             _ if option.starts_with('-') => {}
             _ => given += 1,
         }

@@ -48,6 +48,8 @@ pub(crate) static SYSTEM: Names = names!("tables/system.txt");
 pub(crate) static BUILDERS: Names = names!("tables/builders.txt");
 /// Programs that only read the files that they name.
 pub(crate) static READERS: Names = names!("tables/readers.txt");
+/// Parts of npm, by their whole names.
+pub(crate) static NPM: Names = names!("tables/npm.txt");
 /// Parts of git that come with it; any other is an alias or an extension.
 pub(crate) static GIT: Names = names!("tables/git.txt");
 /// Programs that run others in ways that are not looked into.

@@ -157,3 +157,102 @@ fn a_pattern_holds_for_every_spelling_of_flags() {
     );
     each(&rules, Allow, &["rm a", "rm -r a", "rm -f a", "rm -- -rf"]);
 }
+
+#[test]
+fn code_behind_options_that_take_a_word_and_modules_that_take_code() {
+    let names = ["python3", "node", "ruby", "perl", "php", "echo", "cat"];
+    let policy = preset("default", &names);
+    none_allowed(
+        &policy,
+        &[
+            "python3 -m timeit 'import os; os.system(\"x\")'",
+            "python3 -mtimeit 'import os'",
+            "python3 -Bm timeit 'f()'",
+            "python3 -m timeit -s 'import a' 1",
+            "python3 -m pdb -c '!x' a.py",
+            "python3 -m code",
+            "python3 -m cProfile -m timeit 1",
+            "python3 -m trace --trace --module timeit 1",
+            "python3 -m \"$x\" a",
+            "python3 --check-hash-based-pycs always -c 1",
+            "python3 -bW ignore -c 1",
+            "node --input-type module -e 1",
+            "node --title x -e 1",
+            "node --title x --input-type module --print 1",
+            "node --experimental_loader='data:text/javascript,1' a.js",
+            "echo 1 | node --title x",
+            "ruby --encoding utf-8 -e 1",
+        ],
+    );
+    each(
+        &policy,
+        Allow,
+        &[
+            "python3 -m cProfile -s time a.py",
+            "python3 -m json.tool code",
+            "python3 -m timeit -n 10 pass",
+            "python3 -m unittest -v",
+            "python3 -W ignore a.py -c x",
+            "python3 -bb a.py -c x",
+            "node --inspect a.js -p 3000",
+            "node --max-old-space-size=4096 a.js -e x",
+            "node --test-reporter spec a.js",
+            "node --title x a.js",
+            "ruby -I lib a.rb -e",
+            "perl -w a.pl -e",
+        ],
+    );
+}
+
+#[test]
+fn npm_and_pip_run_what_an_option_or_a_short_name_says() {
+    let policy = preset("default", &["npm", "pip", "python3"]);
+    none_allowed(
+        &policy,
+        &[
+            "npm exe -c x",
+            "npm explore a -- x",
+            "npm edit a --editor x",
+            "npm config edit --editor=x",
+            "npm config set script-shell x",
+            "npm set editor x",
+            "npm run t --script-shell=x",
+            "npm run t --script-s x",
+            "npm --script-shell x run t",
+            "npm --a install exe -c x",
+            "npm \"$x\" t",
+            "npm run t --userconfig a",
+            "pip config --editor x edit",
+            "pip --python ./x list",
+            "python3 -m pip --python ./x list",
+            "pip config set global.index-url x",
+        ],
+    );
+    each(
+        &policy,
+        Allow,
+        &[
+            "npm run build -- --editor x",
+            "npm --prefix web run build",
+            "npm test --silent",
+            "npm -w a run lint --if-present",
+            "npm ls --depth=0",
+            "npm config get registry",
+            "npm --version",
+            "npm run build --workspace=a",
+            "pip list --outdated",
+            "pip config list",
+            "pip show requests",
+        ],
+    );
+}
+
+#[test]
+fn what_stands_behind_an_option_of_sqlite3() {
+    let policy = preset("default", &["sqlite3"]);
+    none_allowed(
+        &policy,
+        &["sqlite3 x.db -zip '.shell x' 'select 1'", "sqlite3 -separator '.shell x' x.db 'select 1'"],
+    );
+    each(&policy, Allow, &["sqlite3 -zip a.zip 'select 1'", "sqlite3 -separator ',' -nullvalue x a.db 'select 1'"]);
+}
