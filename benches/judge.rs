@@ -1,7 +1,8 @@
 //! What a decision costs: `cargo bench --bench judge`.
 //!
 //! Printed: from text to verdict for ordinary lines, for hostile text at the size cap (its parser in a process of its own,
-//! which here is this program again), and among 10,000 rules; and the time to load those with their examples. Ends with 1 when a bound does not hold: 30 µs,
+//! which here is this program again), and among 10,000 rules, of as many programs or all of one; and the time to load
+//! those with their examples. Ends with 1 when a bound does not hold: 30 µs,
 //! 100 ms, 200 µs a line, 1 s. The best of several rounds counts, since a busy machine only adds.
 #![expect(clippy::disallowed_methods, reason = "a bench measures time")]
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a bench may fail loudly, and prints")]
@@ -91,6 +92,13 @@ fn many_rules() -> String {
     text
 }
 
+/// As many about one program.
+fn many_words() -> String {
+    let mut text = "exec:\n  allow:\n".to_owned();
+    (0..10_000).for_each(|number| writeln!(text, "    - git a{number}").unwrap());
+    text
+}
+
 fn main() -> ExitCode {
     if std::env::args().nth(1).as_deref() == Some("parse") {
         let script = Script::new(std::io::read_to_string(std::io::stdin()).unwrap()).unwrap();
@@ -118,6 +126,18 @@ fn main() -> ExitCode {
     let rules = rules.unwrap();
     for line in ["git status", "tool9999 build -v", "tool5000 push; ls | head"] {
         bound(&format!("among 10,000 rules: {line}"), best(20, 50, || judge(&rules, line)), Duration::from_micros(200));
+    }
+    let text = many_words();
+    let mut rules = None;
+    let took = best(5, 1, || rules = Some(load(&text)));
+    bound("load of 10,000 rules about one program", took, Duration::from_secs(1));
+    let rules = rules.unwrap();
+    for line in ["git a9999 -v", "git a1; git a2 x", "git push"] {
+        bound(
+            &format!("among 10,000 of one: {line}"),
+            best(20, 50, || judge(&rules, line)),
+            Duration::from_micros(200),
+        );
     }
     if fine { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

@@ -5,7 +5,7 @@ use crate::domain::plan::Review;
 use crate::domain::record::Verdict;
 
 use super::evaluated::is_subscripted;
-use super::facts::{Command, Facts, Span, Unknown};
+use super::facts::{Command, Facts, Span, Unknown, base_name};
 use super::judge::{Draft, Network};
 use super::pattern::{Manner, Match};
 use super::policy::{Approval, Rule};
@@ -44,7 +44,7 @@ impl<'a> Draft<'a> {
         self.permitted(command, program, &rules);
         let policy = self.policy;
         let allow = policy.spec.allow.as_deref().unwrap_or_default();
-        for rule in policy.index.allow(command).filter_map(|at| allow.get(at)) {
+        for rule in policy.index.allow(command).into_iter().filter_map(|at| allow.get(at)) {
             let asks = rule.approval == Some(Approval::Always);
             if asks && rule.pattern.matches(command, Manner::Strict) == Match::Maybe {
                 self.cannot_tell(&perhaps(rule));
@@ -97,7 +97,9 @@ impl<'a> Draft<'a> {
                 return self.permitted(&own, name, &rules);
             }
         }
-        let builds = |earlier: &Command| earlier.name().is_some_and(|name| tables::BUILDERS.contains(name));
+        let is_function = |name: &str| facts.functions.iter().any(|function| function.name == name);
+        let runs = |earlier: &Command| !earlier.program().is_none_or(is_function) && self.allowing(earlier).is_some();
+        let builds = |earlier: &Command| may_build(earlier, program) && runs(earlier);
         let relative = program.contains('/') && !program.starts_with(['/', '~']) || program.starts_with("/tmp/");
         if relative && !above && facts.commands.iter().take(at).any(builds) {
             return self.unread(&format!("what `{program}` does, which this script builds"));
@@ -112,13 +114,14 @@ impl<'a> Draft<'a> {
             return basic.then(Vec::new);
         };
         let fits = |rule: &&Rule| rule.pattern.matches(command, Manner::Strict) == Match::Yes;
-        let rules: Vec<&Rule> = self.policy.index.allow(command).filter_map(|at| rules.get(at)).filter(fits).collect();
+        let named = self.policy.index.allow(command).into_iter().filter_map(|at| rules.get(at));
+        let rules: Vec<&Rule> = named.filter(fits).collect();
         (!rules.is_empty()).then_some(rules)
     }
 
     fn refused_or_asked(&mut self, command: &Command) {
         let policy = self.policy;
-        for (verdict, rule) in policy.index.others(command).filter_map(|at| policy.spec.others.get(at)) {
+        for (verdict, rule) in policy.index.others(command).into_iter().filter_map(|at| policy.spec.others.get(at)) {
             match rule.pattern.matches(command, Manner::Wide) {
                 Match::No => {}
                 Match::Maybe => self.cannot_tell(&perhaps(rule)),
@@ -144,8 +147,24 @@ impl<'a> Draft<'a> {
 
     fn suggest(&mut self, name: &str) {
         if self.suggestion.is_none() {
-            self.suggestion = tables::suggestion(name).map(str::to_owned);
+            let mut all = tables::suggestions(name).iter();
+            let fitting = all.find(|(programs, _)| programs.iter().all(|program| self.may_run(program)));
+            self.suggestion = fitting.map(|(_, text)| (*text).to_owned());
         }
+    }
+
+    /// Whether a program is among those that may run, at least with some words.
+    fn may_run(&self, program: &str) -> bool {
+        let command = Command::of(program);
+        let refused = |(verdict, rule): &(Verdict, Rule)| {
+            *verdict == Verdict::Deny && rule.pattern.matches(&command, Manner::Wide) == Match::Yes
+        };
+        let policy = self.policy;
+        let listed = match &policy.spec.allow {
+            Some(_) => policy.index.names(program),
+            None => tables::BASICS.contains(program),
+        };
+        listed && !policy.index.others(&command).into_iter().filter_map(|at| policy.spec.others.get(at)).any(refused)
     }
 
     fn not_on_the_list(&mut self, command: &Command, program: &str) {
@@ -293,6 +312,21 @@ impl<'a> Draft<'a> {
         }
         self.span = None;
     }
+}
+
+/// Whether `command` builds programs, and names the file `program` where it is one that writes only what it names.
+fn may_build(command: &Command, program: &str) -> bool {
+    const NAMING: [&str; 13] =
+        ["c++", "cc", "clang", "clang++", "fpc", "g++", "gcc", "gfortran", "ghc", "ld", "ocamlfind", "rustc", "swiftc"];
+    let Some(name) = command.name().filter(|name| tables::BUILDERS.contains(name)) else { return false };
+    let file = base_name(program);
+    let names = |word: &Word| {
+        let text = word.fixed.as_str();
+        let given = base_name(text.strip_prefix("-o").unwrap_or(text));
+        given == file || given.rsplit_once('.').is_some_and(|(stem, _)| stem == file)
+    };
+    let words = command.arguments();
+    !NAMING.contains(&name) || words.iter().any(names) || file == "a.out" && !words.is_empty()
 }
 
 /// What cannot be told where a rule matches perhaps.

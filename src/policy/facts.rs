@@ -109,6 +109,12 @@ pub(crate) struct Feed {
 }
 
 impl Command {
+    /// A program without words.
+    pub(crate) fn of(program: &str) -> Self {
+        let words = vec![Word::of(program)];
+        Self { words, carrier: false, input: None, exact: false, shell: 0, span: None }
+    }
+
     /// The program as written, when it is known.
     pub(crate) fn program(&self) -> Option<&str> {
         self.words.first().and_then(Word::text)

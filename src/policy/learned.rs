@@ -7,6 +7,7 @@
 
 use std::sync::Arc;
 
+use super::carry::{Carried, carried};
 use super::facts::{Command, Facts};
 use super::judge::{Decision, Network};
 use super::parsed::Parsed;
@@ -171,7 +172,14 @@ fn exact(command: &Command, index: usize, facts: &Facts) -> Option<Words> {
     let is_fed = facts.feeds.iter().any(|feed| feed.to.contains(&index));
     let is_function =
         command.program().is_some_and(|name| facts.functions.iter().any(|function| function.name == name));
-    if command.carrier || command.input.is_some() || is_fed || is_function {
+    let runs = |carried: &Carried| match carried {
+        Carried::Command(_) | Carried::Source(_) | Carried::Fed(_) | Carried::File(..) => true,
+        Carried::Assignment(..) | Carried::Writes(_) | Carried::Unread(_) | Carried::Unknown(_) | Carried::Nothing => {
+            false
+        }
+    };
+    let is_carrier = command.carrier || carried(command).iter().any(runs);
+    if is_carrier || command.input.is_some() || is_fed || is_function {
         return None;
     }
     // Two spellings of one text may be two words to the shell: a home, and a `~` in quotes.

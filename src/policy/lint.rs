@@ -1,11 +1,12 @@
 //! Rules that can never matter: what another refuses first, what another already says, and what is
 //! refused anyway since it is not on the list. Judges no script.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 
 use super::carry::is_carrier;
+use super::index::{Programs, fitting_anywhere};
 use super::parsed::Parsed;
-use super::pattern::{Manner, Match, Pattern, interpreted};
+use super::pattern::{Manner, Match, Pattern};
 use super::policy::Rule;
 use super::tables;
 use crate::domain::record::Verdict;
@@ -29,13 +30,13 @@ pub fn idle(allow: Option<&[Rule]>, others: &[(Verdict, Rule)]) -> Vec<(usize, S
         Some(Read { at, verdict, rule, parsed })
     });
     let read: Vec<Read<'_>> = read.collect();
-    let mut by_name: HashMap<&str, Vec<&Read<'_>>> = HashMap::new();
+    let mut by_name = Programs::default();
     let (mut pipelines, mut listed) = (Vec::new(), BTreeSet::new());
-    for one in &read {
+    for (index, one) in read.iter().enumerate() {
         if one.rule.pattern.is_pipeline() {
             pipelines.push(one);
         } else {
-            by_name.entry(one.rule.pattern.name()).or_default().push(one);
+            by_name.add(one.rule.pattern.name(), &one.rule.pattern, index);
         }
         if one.verdict == Verdict::Allow {
             listed.insert(one.rule.pattern.name());
@@ -46,10 +47,10 @@ pub fn idle(allow: Option<&[Rule]>, others: &[(Verdict, Rule)]) -> Vec<(usize, S
             return Some(format!("`{}` permits nothing: list its programs one by one", one.rule.pattern.text()));
         }
         let commands = &one.parsed.facts().commands;
-        let names = commands.iter().flat_map(|command| [command.name(), interpreted(command)]).flatten();
-        let names: BTreeSet<&str> = names.collect();
-        let named = names.into_iter().filter_map(|name| by_name.get(name)).flatten();
-        let mut beside = named.chain(&pipelines).filter(|other| other.at != one.at);
+        let named = commands.iter().flat_map(|command| fitting_anywhere(&by_name, command));
+        let named: BTreeSet<usize> = named.collect();
+        let named = named.into_iter().filter_map(|index| read.get(index));
+        let mut beside = named.chain(pipelines.iter().copied()).filter(|other| other.at != one.at);
         beside.find_map(|other| one.idle_beside(other)).or_else(|| one.unlisted(allow.is_some(), &listed))
     };
     read.iter().filter_map(|one| Some((one.at, reason(one)?))).collect()

@@ -92,6 +92,11 @@ impl Pattern {
         base_name(self.program())
     }
 
+    /// The first of its words that is no flag.
+    pub(crate) fn first_word(&self) -> Option<&str> {
+        self.stages.first().and_then(|stage| stage.words.first()).map(String::as_str)
+    }
+
     /// How surely it matches one command; a pipeline matches none.
     pub(crate) fn matches(&self, command: &Command, manner: Manner) -> Match {
         match self.stages.as_slice() {

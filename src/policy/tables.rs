@@ -93,17 +93,24 @@ pub(crate) fn effects(command: &Command) -> Vec<&'static str> {
     }
 }
 
-/// The nearest thing that does the same, for people.
-pub(crate) fn suggestion(name: &str) -> Option<&'static str> {
-    Some(match name {
-        "sudo" | "doas" | "su" => "run the command without it: a run may change every file that it sees",
-        "vi" | "vim" | "nano" | "emacs" | "ed" => "change the file with `sed -i` or `python3`",
-        "python" | "python2" => "python3",
-        "ag" | "ack" => "rg",
-        "wget" => "curl",
-        "yarn" | "pnpm" => "npm",
-        "docker" | "podman" => "a run is already in a container of its own",
-        "apt" | "apt-get" | "yum" | "dnf" | "apk" | "brew" => "the workbench image has the usual tools",
-        _ => return None,
-    })
+/// A suggestion, with the programs that it names.
+type Suggestion = (&'static [&'static str], &'static str);
+
+/// The nearest things that do the same, for people, the best one first.
+pub(crate) fn suggestions(name: &str) -> &'static [Suggestion] {
+    match name {
+        "sudo" | "doas" | "su" => &[(&[], "run the command without it: a run may change every file that it sees")],
+        "vi" | "vim" | "nano" | "emacs" | "ed" => &[
+            (&["sed", "python3"], "change the file with `sed -i` or `python3`"),
+            (&["sed"], "change the file with `sed -i`"),
+            (&["python3"], "change the file with `python3`"),
+        ],
+        "python" | "python2" => &[(&["python3"], "python3")],
+        "ag" | "ack" => &[(&["rg"], "rg"), (&["grep"], "grep -rn")],
+        "wget" => &[(&["curl"], "curl")],
+        "yarn" | "pnpm" => &[(&["npm"], "npm")],
+        "docker" | "podman" => &[(&[], "a run is already in a container of its own")],
+        "apt" | "apt-get" | "yum" | "dnf" | "apk" | "brew" => &[(&[], "the workbench image has the usual tools")],
+        _ => &[],
+    }
 }

@@ -159,3 +159,34 @@ fn a_pattern_is_one_command_or_commands_that_feed_one_another() {
         assert!(!error.contains('\u{202e}'), "{error}");
     }
 }
+
+#[test]
+fn of_many_rules_about_one_program_each_one_holds() {
+    let list = |words: &[&str]| words.iter().map(|word| format!("\"{word}\"")).collect::<Vec<_>>().join(", ");
+    let many: Vec<String> = (0..50).map(|number| format!("tool a{number}")).collect();
+    let many: Vec<&str> = many.iter().map(String::as_str).collect();
+    let rules = format!(
+        "exec:\n  allow: [{}, \"tool -v\", \"tool x y\"]\n  deny: [\"tool a7 b\", \"tool --force\"]\n  ask: [\"tool a8 c\"]\n",
+        list(&many)
+    );
+    let policy = policy(&rules);
+    each(&policy, Allow, &["tool a0", "tool a49 x", "tool -v", "tool x y z", "/usr/bin/tool -q a3"]);
+    each(&policy, Ask, &["tool a8 c", "tool a8 x c"]);
+    each(
+        &policy,
+        Deny,
+        &[
+            "tool",
+            "tool b",
+            "tool a50",
+            "tool x",
+            "tool b a0",
+            "tool a7 b",
+            "tool a7 x b",
+            "tool a1 --force",
+            "tool \"$x\"",
+        ],
+    );
+    // Of the words that a refusal names any may be the one that is not known.
+    each(&policy, Ask, &["tool a0 \"$x\" b", "tool a0 $x"]);
+}

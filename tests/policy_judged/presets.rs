@@ -4,7 +4,7 @@ use castoff::domain::plan::Review;
 use castoff::domain::record::Verdict::{self, Allow, Ask, Deny};
 use castoff::policy::Policy;
 
-use super::{decision, each, preset};
+use super::{decision, each, none_allowed, preset};
 
 /// Each script has the verdict, for which this rule is a reason.
 fn because(policy: &Policy, verdict: Verdict, cases: &[(&str, &str)]) {
@@ -136,4 +136,26 @@ fn developer_lets_projects_be_built_and_asks_before_they_leave() {
     );
     assert_eq!(decision(&policy, "git push").review, Review::Changes);
     assert_eq!(decision(&policy, "make").review, Review::Risky);
+}
+
+#[test]
+fn a_hint_names_what_may_run() {
+    let hint = |policy: &castoff::policy::Policy, script: &str| decision(policy, script).suggestion.unwrap_or_default();
+    let strict = preset("strict", &[]);
+    for (script, wrong) in
+        [("wget x", "curl"), ("vim x", "python3"), ("vim x", "sed"), ("yarn", "npm"), ("python x", "python3")]
+    {
+        assert!(!hint(&strict, script).contains(wrong), "{script}: {}", hint(&strict, script));
+    }
+    assert_eq!(hint(&preset("strict", &["curl"]), "wget x"), "curl");
+    assert_eq!(hint(&preset("strict", &["sed"]), "vim x"), "change the file with `sed -i`");
+    assert_eq!(hint(&preset("default", &[]), "vim x"), "change the file with `sed -i` or `python3`");
+    assert_eq!(hint(&super::policy("exec: { allow: [ls, npm], deny: [yarn] }"), "yarn"), "npm");
+}
+
+#[test]
+fn in_strict_a_shell_reads_no_files_of_its_own() {
+    let strict = preset("strict", &["bash"]);
+    none_allowed(&strict, &["bash -ic ls", "bash -lc ls", "bash --login -c ls"]);
+    each(&strict, Allow, &["bash -c ls", "bash -c 'ls -l -i'"]);
 }

@@ -2,7 +2,7 @@
 
 use castoff::domain::record::Verdict::{Allow, Ask, Deny};
 
-use super::{each, policy, preset};
+use super::{each, none_allowed, policy, preset};
 
 const GIT: &str =
     "exec:\n  allow: [git, find, xargs, watch, flock, script, parallel, strace, poetry, ssh]\n  deny: [sudo]\n";
@@ -233,4 +233,54 @@ fn an_option_of_what_runs_is_none_of_the_wrapper() {
     each(&policy(GIT), Deny, &run);
     each(&policy(GIT), Ask, &["jobs -x git status", "jobs -lx git status", "jobs $x git", "command \"$x\" -v"]);
     each(&policy(GIT), Allow, &["command -v sudo", "command -pV sudo", "command -p -v sudo", "jobs -l; jobs %1"]);
+}
+
+#[test]
+fn what_a_script_builds_is_made_by_a_program_on_the_list() {
+    let policy = preset("default", &["gcc", "make", "cargo", "rustc", "cp", "tsc", "go", "ls"]);
+    none_allowed(
+        &policy,
+        &[
+            "zig(){ :; }; zig; cp /usr/bin/perl ./p; ./p -e 1",
+            "make(){ :; }; make; ./p",
+            "clang -o p a.c; ./p",
+            "tsc -v; cp /usr/bin/perl ./p; ./p",
+            "gcc --version; cp /usr/bin/perl ./p; ./p -e 1",
+            "gcc -o q a.c; ./p",
+            "rustc a.rs; ./b",
+        ],
+    );
+    each(
+        &policy,
+        Allow,
+        &[
+            "gcc -o p a.c && ./p",
+            "gcc -O2 -obuild/p a.c; build/p x",
+            "gcc a.c && ./a.out",
+            "rustc main.rs && ./main",
+            "make && ./p",
+            "cargo build --release && ./target/release/p",
+            "go build ./... && ./p",
+        ],
+    );
+}
+
+#[test]
+fn no_rule_is_learned_for_a_program_that_runs_others() {
+    let names = ["find", "watch", "flock", "parallel", "ls", "git", "strace"];
+    let allow = names.map(|name| format!("{{ run: {name}, approval: always }}")).join(", ");
+    let policy = policy(&format!("exec: {{ allow: [{allow}] }}\n"));
+    let owner = policy.principal("owner").unwrap();
+    let learnable = |script: &str| {
+        let script = castoff::domain::script::Script::new(script.to_owned()).unwrap();
+        policy.learnable(&owner, &castoff::policy::Parsed::new(script).unwrap())
+    };
+    for script in
+        ["find . -exec ls {} +", "watch ls", "flock a ls", "parallel ls ::: a", "strace ls", "git bisect run ls"]
+    {
+        assert!(learnable(script).is_err(), "{script}");
+    }
+    for script in ["find . -name a", "ls -l", "git log"] {
+        assert!(learnable(script).is_ok(), "{script}");
+    }
 }
