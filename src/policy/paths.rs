@@ -112,7 +112,8 @@ impl Area {
     /// By the part that no glob follows.
     fn place_of_front(&self, word: &Word, writes: bool) -> Place {
         let text = word.fixed.as_str();
-        if writes && !word.known && word.raw.contains("/..") {
+        // Behind a link of `/proc` what `..` leads to is another place.
+        if (writes && !word.known || text.contains("proc/")) && word.raw.contains("/..") {
             return Place::PerhapsOutside(word.raw.clone());
         }
         // The known part before a glob.
@@ -124,7 +125,7 @@ impl Area {
             _ if fixed.starts_with('/') => Some(normal(Path::new(fixed))),
             _ => None,
         };
-        let Some(path) = absolute else { return self.relative(fixed) };
+        let Some(path) = absolute.map(behind_links) else { return self.relative(fixed) };
         if let Some(denied) = self.denied.iter().find(|denied| is_within(&path, denied)) {
             return Place::Denied(denied.clone());
         }
@@ -157,7 +158,7 @@ impl Area {
     fn fits(&self, path: &Path, writes: bool) -> bool {
         let own = DEVICES.iter().any(|device| is_within(path, Path::new(device)))
             || path.starts_with("/tmp")
-            || path.starts_with("/proc/self") && !writes
+            || is_about_itself(path) && !writes
             || (!writes && IMAGE.iter().any(|image| is_within(path, Path::new(image))));
         own || self.roots.iter().any(|root| is_within(path, root))
     }
@@ -205,6 +206,22 @@ fn may_fit(glob: &str, name: &str) -> bool {
         }
     }
     !hidden && ends.contains(&letters.len())
+}
+
+/// A path through the `/proc` link to a process's root, without it.
+fn behind_links(mut path: PathBuf) -> PathBuf {
+    while let Ok(rest) = path.strip_prefix("/proc/self/root") {
+        path = Path::new("/").join(rest);
+    }
+    path
+}
+
+/// Whether a path is what `/proc` tells a process about itself, and no link to other files.
+fn is_about_itself(path: &Path) -> bool {
+    path.strip_prefix("/proc/self").is_ok_and(|rest| {
+        let mut parts = rest.components().map(|part| part.as_os_str());
+        !parts.any(|part| part == "root" || part == "cwd" || part == "task" || part == "map_files")
+    })
 }
 
 /// As `Path::starts_with`, for paths that are [`normal`] already: the bytes tell.
