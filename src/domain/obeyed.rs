@@ -91,17 +91,24 @@ pub fn is_repository(path: &Path) -> bool {
     path.file_name().is_some_and(|name| name == ".git")
 }
 
+/// Whether something in the directory `path`, or in one below it, may be obeyed by where it is.
+pub fn may_hold_obeyed(path: &str) -> bool {
+    let leads = |end: &&str| {
+        let mut above = Path::new(end).ancestors().skip(1);
+        above.any(|above| !above.as_os_str().is_empty() && Path::new(path).ends_with(above))
+    };
+    is_obeyed(path) || is_obeyed_by_git(&Path::new(path).join("config")) || DIRECTORIES.iter().any(|end| leads(&end))
+}
+
 /// Hooks and settings of a repository, also of a bare one and of those inside another one, and where they are.
 fn is_obeyed_by_git(path: &Path) -> bool {
-    let mut parts = path.components().map(|part| part.as_os_str().to_string_lossy());
-    if !parts.any(|part| part.ends_with(".git")) {
-        return false;
-    }
-    let inside: Vec<_> = parts.collect();
-    let modules = inside.first().is_some_and(|first| first == "modules" || first == "worktrees");
+    let parts: Vec<_> = path.components().map(|part| part.as_os_str().to_string_lossy()).collect();
     let obeyed = |part: &str| matches!(part, "hooks" | "config" | "config.worktree" | "commondir" | "gitdir");
-    let own = inside.iter().rposition(|part| obeyed(part));
-    own == Some(0) || modules && own.is_some()
+    let last = parts.iter().rposition(|part| obeyed(part));
+    parts.iter().zip(parts.iter().skip(1)).enumerate().any(|(at, (repository, inside))| {
+        let modules = inside == "modules" || inside == "worktrees";
+        repository.ends_with(".git") && (obeyed(inside) || modules && last.is_some_and(|last| last > at + 1))
+    })
 }
 
 #[cfg(test)]
@@ -125,6 +132,7 @@ mod tests {
             ".git",
             "a/.git/",
             ".git/commondir",
+            "a.git/b/.git/hooks/update",
             ".git/worktrees/b/gitdir",
             "~/.config/git/config",
             ".forgejo/workflows/ci.yml",
@@ -153,6 +161,17 @@ mod tests {
             "desktop",
         ] {
             assert!(!is_obeyed(path), "{path}");
+        }
+    }
+    #[test]
+    fn what_is_above_such_files_is_known_too() {
+        for path in
+            [".git", ".git/hooks", ".git/modules/lib", "a/.github", "~/.config", ".local/share", ".ssh", "a.git"]
+        {
+            assert!(may_hold_obeyed(path), "{path}");
+        }
+        for path in ["", "src", ".", "..", ".git/refs", ".github/docs", "~/.cache", "config"] {
+            assert!(!may_hold_obeyed(path), "{path}");
         }
     }
 }

@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::domain::obeyed::{is_obeyed, is_repository};
+use crate::domain::obeyed::{is_obeyed, is_repository, may_hold_obeyed};
 use crate::domain::plan::{Access, Review};
 use crate::domain::record::Verdict;
 
@@ -16,6 +16,8 @@ use super::word::Word;
 
 /// Most places of a script that are looked at.
 const PLACES_MAX: usize = 8;
+/// Longest place that is followed, in bytes.
+const PLACE_BYTES_MAX: usize = 1024;
 /// Longest path of Linux, in bytes.
 const PATH_BYTES_MAX: usize = 4096;
 
@@ -27,17 +29,17 @@ impl Draft<'_> {
         let reviewed = spec.review > Review::Never || spec.effects.iter().any(raises);
         let direct = self.policy.mounts(self.principal).iter().any(|mount| mount.access == Access::Direct);
         self.unreviewed = direct || !reviewed;
-        let mut place = PathBuf::new();
+        let (mut place, mut lost) = (PathBuf::new(), false);
         for command in facts.commands.iter().filter(|command| matches!(command.name(), Some("cd" | "pushd"))) {
             for word in command.positionals() {
                 for possible in variables::possible(word, facts).iter().chain([word]) {
-                    place = normal(&place.join(&possible.fixed));
+                    lost |= place.as_os_str().len() > PLACE_BYTES_MAX;
+                    place = behind(&place, &possible.fixed);
                     self.go_to(&place);
-                    self.go_to(Path::new(&possible.fixed));
                 }
             }
         }
-        if self.places.len() > PLACES_MAX {
+        if self.places.len() > PLACES_MAX || lost && !self.places.is_empty() {
             self.places.clear();
             self.cannot_tell("where it writes: it goes to too many directories");
         }
@@ -49,9 +51,8 @@ impl Draft<'_> {
 
     /// Remembers a place in which something may be obeyed.
     fn go_to(&mut self, place: &Path) {
-        let tells = |part: &str| part.starts_with('.') && part != ".." || part.ends_with(".git") || part == "systemd";
-        let tells = place.components().any(|part| part.as_os_str().to_str().is_none_or(tells));
-        if tells && self.places.len() <= PLACES_MAX && !self.places.iter().any(|known| known == place) {
+        let known = self.places.len() > PLACES_MAX || self.places.iter().any(|known| known == place);
+        if !known && may_hold_obeyed(&place.to_string_lossy()) {
             self.places.push(place.to_owned());
         }
     }
@@ -89,6 +90,12 @@ impl Draft<'_> {
         self.effect("obeyed");
         self.add(Verdict::Ask, "obeyed", format!("`{}` is obeyed by programs that run later", word.raw));
     }
+}
+
+/// Where a script is that goes from `place` to `path`; what was before a directory that tells by itself is forgotten.
+fn behind(place: &Path, path: &str) -> PathBuf {
+    let tells = path.starts_with('~') || place.as_os_str().len() > PLACE_BYTES_MAX || may_hold_obeyed(path);
+    normal(&if tells { PathBuf::from(path) } else { place.join(path) })
 }
 
 fn is_one(word: &Word) -> bool {

@@ -82,6 +82,9 @@ fn what_is_written_after_going_into_such_a_directory() {
             "cd .github && echo a > workflows/ci.yml",
             "cd ~/.config && cp x systemd/user/a.service",
             "(cd .git/modules/lib && echo x > config)",
+            "(cd a.git; ls); cd b/.git; cd hooks; touch update",
+            "cd src; cd ../.git; cd refs; cd ..; echo x > config",
+            "echo x > a.git/b/.git/hooks/update",
         ],
     );
     each(
@@ -93,6 +96,8 @@ fn what_is_written_after_going_into_such_a_directory() {
             "cd .config && mkdir hooks && echo a > notes",
             "cd ../.. && touch config",
             "cd .git && echo a > description",
+            "(cd .github && ls); (cd a && ls); (cd b && ls); (cd c && touch config); (cd d && ls); (cd e && ls); (cd f && ls); (cd g && ls); (cd h && ls); (cd i && ls)",
+            "cd .cache && mkdir hooks && touch hooks/a",
         ],
     );
 }
