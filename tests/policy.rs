@@ -382,12 +382,16 @@ fn presets_load_and_answer_in_the_contracts_form() {
         let mut out = Vec::new();
         assert_eq!(check(&dir, Path::new(HOME), false, &mut out).unwrap(), 0, "{}", String::from_utf8_lossy(&out));
         let mut out = Vec::new();
-        let input = "{\"id\":7,\"input\":\"cat a\"}\n{\"id\":8,\"input\":\"a\\u0000\"}\n";
-        assert_eq!(explain_batch(&dir, Path::new(HOME), None, input.as_bytes(), &mut out).unwrap(), 0);
+        let input = b"{\"id\":7,\"input\":\"cat a\"}\n{\"id\":8,\"input\":\"a\\u0000\"}\n{\"id\":9,\"input\":\"a\xff\"}\n\xff\n\n{\"id\":10,\"input\":\"cat a\"}";
+        assert_eq!(explain_batch(&dir, Path::new(HOME), None, input.as_slice(), &mut out).unwrap(), 0);
         let lines: Vec<serde_json::Value> =
             String::from_utf8(out).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
         assert_eq!((&lines[0]["id"], &lines[0]["verdict"]), (&7.into(), &"allow".into()));
-        assert_eq!((&lines[1]["verdict"], &lines[1]["reasons"][0]["rule"]), (&"deny".into(), &"bad input".into()));
+        for bad in &lines[1..4] {
+            assert_eq!((&bad["verdict"], &bad["reasons"][0]["rule"]), (&"deny".into(), &"bad input".into()));
+        }
+        // What is no text ends no batch.
+        assert_eq!((lines.len(), &lines[4]["id"], &lines[4]["verdict"]), (5, &10.into(), &"allow".into()));
         let mut out = Vec::new();
         assert_eq!(explain(&dir, Path::new(HOME), None, true, "\u{202e}", &mut out).unwrap(), 65);
     }

@@ -1,5 +1,6 @@
 //! The arguments, as `--help` shows them.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
@@ -285,7 +286,7 @@ pub(super) enum PolicyCommand {
         batch: bool,
         /// The script: one argument is its text, several are words
         #[arg(required_unless_present = "batch", trailing_var_arg = true)]
-        script: Vec<String>,
+        script: Vec<OsString>,
     },
     /// Judge a file of cases and say which are judged otherwise than expected
     ///

@@ -22,6 +22,7 @@ mod terminal;
 mod version;
 pub mod view;
 
+use std::ffi::OsString;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -155,7 +156,9 @@ fn policy(home: &Path, which: Which<'_>, command: PolicyCommand, json: bool) -> 
             policy::explain_batch(config, home, user.as_deref(), std::io::stdin().lock(), &mut out)
         }
         PolicyCommand::Explain { user, batch: false, script } => {
-            policy::explain(config, home, user.as_deref(), json, &run::script(&script)?, &mut out)
+            let words: Result<Vec<String>, _> = script.into_iter().map(OsString::into_string).collect();
+            let Ok(words) = words else { return policy::refuse_input(json, "the text is not UTF-8", &mut out) };
+            policy::explain(config, home, user.as_deref(), json, &run::script(&words)?, &mut out)
         }
         PolicyCommand::Test { file } => cases::test(config, home, &file, json, &mut out),
         PolicyCommand::Show { user } => {

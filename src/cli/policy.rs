@@ -61,15 +61,7 @@ pub fn explain(
     let Some((policy, principal)) = open(config, home, user, out)? else { return Ok(EX_CONFIG) };
     let parsed = match Script::new(script.to_owned()).and_then(Parsed::new) {
         Ok(parsed) => parsed,
-        Err(error) => {
-            if json {
-                serde_json::to_writer(&mut *out, &bad_input(None, &error.to_string()))?;
-                writeln!(out)?;
-            } else {
-                writeln!(out, "bad input: {error}")?;
-            }
-            return Ok(EX_DATAERR);
-        }
+        Err(error) => return refuse_input(json, &error.to_string(), out),
     };
     let judged = policy.judge(&principal, parsed);
     if json {
@@ -84,6 +76,20 @@ pub fn explain(
     Ok(0)
 }
 
+/// Says that a text is no script. Returns 65.
+///
+/// # Errors
+/// When `out` cannot be written.
+pub(super) fn refuse_input(json: bool, why: &str, out: &mut impl Write) -> anyhow::Result<u8> {
+    if json {
+        serde_json::to_writer(&mut *out, &bad_input(None, why))?;
+        writeln!(out)?;
+    } else {
+        writeln!(out, "bad input: {why}")?;
+    }
+    Ok(EX_DATAERR)
+}
+
 /// Explains one script for each JSON line of `input`.
 ///
 /// # Errors
@@ -96,12 +102,12 @@ pub fn explain_batch(
     out: &mut impl Write,
 ) -> anyhow::Result<u8> {
     let Some((policy, principal)) = open(config, home, user, out)? else { return Ok(EX_CONFIG) };
-    for line in input.lines() {
+    for line in input.split(b'\n') {
         let line = line.context("failed to read the batch")?;
-        if line.trim().is_empty() {
+        if line.trim_ascii().is_empty() {
             continue;
         }
-        let answer = match serde_json::from_str::<Question>(&line) {
+        let answer = match serde_json::from_slice::<Question>(&line) {
             Err(error) => bad_input(Some(serde_json::Value::Null), &format!("the line is no question: {error}")),
             Ok(Question { id, input }) => match Script::new(input).and_then(Parsed::new) {
                 Err(error) => bad_input(Some(id), &error.to_string()),

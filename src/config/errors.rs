@@ -3,6 +3,13 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+/// Longest message and hint, in characters: the owner may read them in a chat.
+const TEXT_CHARS_MAX: usize = 400;
+/// Most characters of a line that are shown, on each side of the mistake.
+const BESIDE_CHARS_MAX: usize = 80;
+/// Most mistakes that are shown.
+const SHOWN_MAX: usize = 30;
+
 /// One mistake in a file.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct LoadError {
@@ -43,13 +50,16 @@ pub struct LoadErrors(pub Vec<LoadError>);
 
 impl fmt::Display for LoadErrors {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, error) in self.0.iter().enumerate() {
+        for (index, error) in self.0.iter().take(SHOWN_MAX).enumerate() {
             if index > 0 {
                 f.write_str("\n")?;
             }
             write!(f, "{error}")?;
         }
-        Ok(())
+        match self.0.len().saturating_sub(SHOWN_MAX) {
+            0 => Ok(()),
+            more => write!(f, "\nand {more} more"),
+        }
     }
 }
 
@@ -75,9 +85,9 @@ impl Source {
             file: self.file.clone(),
             line,
             column,
-            message: message.into(),
+            message: cut(&message.into()),
             snippet: self.snippet(line, column).unwrap_or_default(),
-            hint: hint.map(str::to_owned),
+            hint: hint.map(cut),
         }
     }
 
@@ -87,8 +97,25 @@ impl Source {
         let before = usize::try_from(column).ok()?.saturating_sub(1);
         let number = line.to_string();
         let margin = " ".repeat(number.len());
-        Some(format!("{number} | {text}\n{margin} | {}^", " ".repeat(before)))
+        let count = text.chars().count();
+        let left = if count > 2 * BESIDE_CHARS_MAX { before.saturating_sub(BESIDE_CHARS_MAX) } else { 0 };
+        let shown: String = text.chars().skip(left).take(2 * BESIDE_CHARS_MAX).collect();
+        let cut = |is_cut: bool| if is_cut { "…" } else { "" };
+        let (front, end) = (cut(left > 0), cut(count > left + 2 * BESIDE_CHARS_MAX));
+        let space = " ".repeat(before - left + front.chars().count());
+        Some(format!("{number} | {front}{shown}{end}\n{margin} | {space}^"))
     }
+}
+
+/// The text, or its front and end when it is too long.
+fn cut(text: &str) -> String {
+    let count = text.chars().count();
+    if count <= TEXT_CHARS_MAX {
+        return text.to_owned();
+    }
+    let front: String = text.chars().take(TEXT_CHARS_MAX - BESIDE_CHARS_MAX).collect();
+    let end: String = text.chars().skip(count - BESIDE_CHARS_MAX).collect();
+    format!("{front} … {end}")
 }
 
 /// An error about a file that could not be read.

@@ -3,6 +3,7 @@
 
 mod either;
 mod errors;
+mod hosts;
 mod installation;
 mod mistakes;
 mod people;

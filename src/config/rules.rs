@@ -9,9 +9,11 @@ use crate::domain::plan::{Access, Mount};
 use crate::domain::principal::Trust;
 use crate::domain::record::Verdict;
 use crate::domain::script::Script;
+use crate::domain::text::visible_line;
 use crate::policy::{Approval, IMAGES, Parsed, Pattern, Person, Rule, idle, named, normal};
 
 use super::errors::{LoadError, Source};
+use super::hosts::mistake;
 use super::mistakes::nearest;
 use super::raw::{ApprovalWord, Entry, Exec, Files, PathEntry, RuleMap, TextOrNumber};
 
@@ -127,6 +129,7 @@ fn rule(entry: &Spanned<Entry>, people: &[Person], source: &Source, errors: &mut
     };
     if let Entry::Mapping(map) = &entry.value {
         examples(&rule.pattern, map, at, source, errors);
+        hosts(map, at, source, errors);
         rule.network.clone_from(&map.network);
         rule.approval = map.approval.map(|word| match word {
             ApprovalWord::Always => Approval::Always,
@@ -143,6 +146,15 @@ fn rule(entry: &Spanned<Entry>, people: &[Person], source: &Source, errors: &mut
         rule.why.clone_from(&map.why);
     }
     Some((rule, at))
+}
+
+fn hosts(map: &RuleMap, at: Option<(u64, u64)>, source: &Source, errors: &mut Vec<LoadError>) {
+    for host in map.network.iter().flatten() {
+        if let Some(what) = mistake(host) {
+            let hint = "write names of hosts: `github.com`, or `*.example.org` for all below one";
+            errors.push(source.error(at, format!("`{}` of `network:` {what}", visible_line(host)), Some(hint)));
+        }
+    }
 }
 
 /// People who may answer for themselves: those who run things, and whom users.yaml lists.

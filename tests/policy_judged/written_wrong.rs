@@ -102,6 +102,11 @@ fn a_value_of_the_wrong_kind_is_an_error_in_plain_words() {
         ("tools.yaml", "exec:\n  allow: git\n", 2, "a list belongs here", ""),
         ("tools.yaml", "exec:\n  allow: [{ network: [a.example] }]\n", 2, "`run`", ""),
         ("tools.yaml", "exec:\n  allow: [{ run: [git] }]\n", 2, "", ""),
+        ("tools.yaml", "exec:\n  allow: [{ run: git, network: [http://x/y] }]\n", 2, "`http://x/y`", "names of hosts"),
+        ("tools.yaml", "exec:\n  allow: [{ run: git, network: ['*'] }]\n", 2, "`*` of `network:`", "names of hosts"),
+        ("tools.yaml", "exec:\n  allow: [{ run: git, network: ['*.com'] }]\n", 2, "belongs to nobody", ""),
+        ("tools.yaml", "exec:\n  allow: [{ run: git, network: [169.254.169.254] }]\n", 2, "number of a machine", ""),
+        ("tools.yaml", "exec:\n  allow: [{ run: git, network: ['', a.example] }]\n", 2, "no name of a host", ""),
         ("tools.yaml", "exec: [git]\n", 1, "", ""),
         ("tools.yaml", "files:\n  allowed_paths: [off]\n", 2, "is not a path", "into quotes"),
         ("users.yaml", "users:\n  - telegram_id: { a: 1 }\n", 2, "a mapping is not a text or a whole number", ""),
@@ -272,4 +277,21 @@ fn a_policy_with_one_mistake_is_no_policy() {
     let errors = load_policy(dir.path(), Path::new("/srv/castoff")).unwrap_err();
     let files: Vec<_> = errors.0.iter().map(|error| error.file.file_name().unwrap().to_str().unwrap()).collect();
     assert_eq!(files, ["limits.yaml", "tools.yaml", "users.yaml"]);
+}
+
+#[test]
+fn a_mistake_in_a_long_line_is_told_in_few_words() {
+    for text in [
+        format!("exec:\n  allow: [\"{}\"]\n", "a;".repeat(200_000)),
+        format!("exec:\n  allow: [git, {}, \"a;b\"]\n", "a".repeat(100_000)),
+        format!("exec:\n  allow: [git]\n  {}: 1\n", "a".repeat(100_000)),
+    ] {
+        let errors = load("tools.yaml", text.as_bytes()).unwrap_err();
+        let shown = errors.to_string();
+        assert!(!errors.0.is_empty() && shown.len() < 3000, "{} bytes", shown.len());
+    }
+    let many = format!("exec:\n  allow:\n{}", "    - a;b\n".repeat(200));
+    let errors = load("tools.yaml", many.as_bytes()).unwrap_err();
+    assert_eq!(errors.0.len(), 200);
+    assert!(errors.to_string().ends_with("and 170 more"));
 }
