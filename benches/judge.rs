@@ -30,7 +30,7 @@ const LINES: [&str; 8] = [
 ];
 
 /// Repeated up to the size cap.
-const HOSTILE: [&str; 22] = [
+const HOSTILE: [&str; 29] = [
     "a;",
     "a\n",
     "a|",
@@ -53,6 +53,13 @@ const HOSTILE: [&str; 22] = [
     "eval ",
     "env ",
     "elif a; then b; ",
+    "=/a",
+    ":~/",
+    "\"$a$a\" ",
+    "x=1$x\n",
+    "x=$x$x$x$x\n",
+    "x=/a$x; cat $x; ",
+    "f() { :; }; f 'a$'; ",
 ];
 
 fn load(tools: &str) -> Policy {

@@ -2,6 +2,7 @@
 
 use super::carry::Carried;
 use super::facts::Command;
+use super::word::Word;
 
 /// Long options of gawk that load nothing.
 const LONG: &[&str] = &[
@@ -36,11 +37,15 @@ pub(super) fn awk(command: &Command, found: &mut Vec<Carried>) {
             return;
         }
         if text.starts_with("--") {
+            if word.glob {
+                return unknown("what this awk program runs");
+            }
             let (name, attached) = text.split_once('=').map_or((text, false), |(name, _)| (name, true));
             if !LONG.contains(&name) {
                 return unknown("what an awk program in a file or behind an option runs");
             }
-            if matches!(name, "--assign" | "--field-separator") && !attached && words.next().is_some_and(|v| v.splits) {
+            if matches!(name, "--assign" | "--field-separator") && !attached && words.next().is_some_and(Word::is_loose)
+            {
                 return unknown("what this awk program runs");
             }
             continue;
@@ -51,11 +56,12 @@ pub(super) fn awk(command: &Command, found: &mut Vec<Carried>) {
         match (cluster.chars().next(), cluster.len()) {
             (None, _) => {}
             (Some('F' | 'v'), 1) if word.known => {
-                if words.next().is_some_and(|value| value.splits) {
+                if words.next().is_some_and(Word::is_loose) {
                     return unknown("what this awk program runs");
                 }
             }
-            (Some('F' | 'v'), _) if !word.splits => {}
+            // Whatever a glob is, its value stands in each word that it becomes: `-F[:]`.
+            (Some('F' | 'v'), _) if !word.splits && (!word.glob || cluster.starts_with("F[")) => {}
             _ => return unknown("what an awk program in a file or behind an option runs"),
         }
     }

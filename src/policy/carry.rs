@@ -55,13 +55,15 @@ pub(crate) fn carried(command: &Command) -> Vec<Carried> {
     let text = arguments.strip_prefix(&[Word::of("--")]).unwrap_or(arguments);
     match name {
         "eval" => vec![all_text(text).map_or_else(|| unknown("what `eval` runs"), Carried::Source)],
-        "source" | "." if arguments.iter().take(1).any(is_activation) => {
+        "source" | "." if arguments.iter().take(1).any(super::shipped::is_activation) => {
             vec![Carried::Unread(format!("what the file of `{name}` runs"))]
         }
         "source" | "." => vec![unknown(&format!("what the file of `{name}` runs"))],
         "alias" if !arguments.is_empty() => vec![unknown("what `alias` makes of later words")],
         "hash" if arguments.iter().all(|word| matches!(word.text(), Some("-r" | "-l" | "-t" | "-d"))) => Vec::new(),
-        "enable" | "hash" if arguments.iter().any(|word| !word.known || word.fixed.starts_with(['-', '/'])) => {
+        "enable" | "hash"
+            if arguments.iter().any(|word| word.text().is_none_or(|text| text.starts_with(['-', '/']))) =>
+        {
             vec![unknown(&format!("what `{name}` puts in a command's place"))]
         }
         "trap" => trap(text),
@@ -97,11 +99,6 @@ pub(crate) fn carried(command: &Command) -> Vec<Carried> {
     }
 }
 
-/// Whether a file is the one that every virtual environment of Python has.
-fn is_activation(word: &Word) -> bool {
-    word.text().is_some_and(|path| path.ends_with("/bin/activate") && !path.split('/').any(|part| part == ".."))
-}
-
 /// Whether `command` only says what a name is: the options before it have a `v`, not those of what would run.
 fn is_asked_about(arguments: &[Word]) -> bool {
     let options = arguments.iter().map_while(Word::text).take_while(|text| text.starts_with('-') && *text != "--");
@@ -113,14 +110,14 @@ fn unknown(what: &str) -> Carried {
 }
 
 fn all_text(words: &[Word]) -> Option<String> {
-    words.iter().map(Word::pattern).collect::<Option<Vec<_>>>().map(|words| words.join(" "))
+    words.iter().map(Word::text).collect::<Option<Vec<_>>>().map(|words| words.join(" "))
 }
 
 fn trap(arguments: &[Word]) -> Vec<Carried> {
     match arguments.first() {
         Some(word) if matches!(word.text(), Some("-" | "-p" | "-l" | "")) => vec![Carried::Nothing],
         Some(word) => {
-            vec![word.pattern().map_or_else(|| unknown("what `trap` runs"), |t| Carried::Source(t.to_owned()))]
+            vec![word.text().map_or_else(|| unknown("what `trap` runs"), |t| Carried::Source(t.to_owned()))]
         }
         None => vec![Carried::Nothing],
     }
@@ -133,7 +130,7 @@ fn shell(name: &str, command: &Command) -> Vec<Carried> {
     let mut ended = false;
     let mut words = arguments.iter();
     while let Some(word) = words.next() {
-        let Some(text) = word.pattern() else { return vec![unknown(&format!("what `{name}` runs"))] };
+        let Some(text) = word.text() else { return vec![unknown(&format!("what `{name}` runs"))] };
         match text {
             _ if ended && command_text => return text_for(name, text),
             _ if ended => return vec![Carried::File(word.clone(), name.to_owned())],
@@ -180,7 +177,7 @@ fn flock(arguments: &[Word]) -> Vec<Carried> {
     match rest.as_slice() {
         [] => vec![Carried::Nothing],
         [option, text, ..] if matches!(option.text(), Some("-c" | "--command")) => {
-            text.pattern().map_or_else(|| vec![unknown("what `flock` runs")], |text| text_for("sh", text))
+            text.text().map_or_else(|| vec![unknown("what `flock` runs")], |text| text_for("sh", text))
         }
         _ => vec![Carried::Writes(Word::of(lock)), Carried::Command(rest)],
     }
@@ -192,12 +189,12 @@ fn script(arguments: &[Word]) -> Vec<Carried> {
     let mut words = arguments.iter();
     while let Some(word) = words.next() {
         match word.text() {
-            Some("-c" | "--command") => found.push(words.next().and_then(Word::pattern).map(str::to_owned)),
+            Some("-c" | "--command") => found.push(words.next().and_then(Word::text).map(str::to_owned)),
             Some(text) if text.starts_with("--command=") => {
                 found.push(text.strip_prefix("--command=").map(str::to_owned));
             }
             Some(text) if text.starts_with('-') && text.ends_with('c') && !text.starts_with("--") => {
-                found.push(words.next().and_then(Word::pattern).map(str::to_owned));
+                found.push(words.next().and_then(Word::text).map(str::to_owned));
             }
             Some("-q" | "-f" | "-e" | "-a" | "--quiet" | "--flush" | "--return" | "--append") => {}
             Some(text) if !text.starts_with('-') => {}
@@ -289,7 +286,7 @@ fn wrapped(name: &str, shape: &Wrapper, arguments: &[Word]) -> Vec<Carried> {
     let least = usize::from(!shape.sets_variables());
     let option = |word: &Word| word.fixed.starts_with('-') && word.fixed.len() > least || !word.known;
     while let Some(word) = words.next_if(|word| option(word) && !sets(word)) {
-        let Some(text) = word.pattern() else { return vec![unknown(&format!("what `{name}` runs"))] };
+        let Some(text) = word.text() else { return vec![unknown(&format!("what `{name}` runs"))] };
         if text == "--" {
             break;
         }

@@ -10,7 +10,7 @@ use super::judge::{Draft, Network};
 use super::pattern::{Manner, Match};
 use super::policy::{Approval, Rule};
 use super::word::Word;
-use super::{environment, functions, outgoing, tables};
+use super::{environment, functions, outgoing, shipped, tables};
 
 /// The rule of a program that nothing permits.
 const UNLISTED: &str = "not on the list";
@@ -76,12 +76,8 @@ impl<'a> Draft<'a> {
     /// itself, and what this very script builds is its own code.
     fn unlisted(&mut self, at: usize, command: &Command, facts: &Facts) {
         let Some(program) = command.program() else { return };
-        let shipped = [".venv/bin/", "venv/bin/", "env/bin/", "node_modules/.bin/"];
         let above = program.split('/').any(|part| part == "..");
-        if let Some((_, name)) = program
-            .rsplit_once("/")
-            .filter(|(place, _)| !above && shipped.iter().any(|dir| place.ends_with(dir.trim_end_matches('/'))))
-        {
+        if let Some(name) = shipped::name(program) {
             let as_if = |name: &str| {
                 let mut own = command.clone();
                 own.words.splice(..1, [Word::of(name)]);

@@ -1,7 +1,10 @@
 //! Texts that the shell evaluates when it runs: of arithmetic, and of names that it is given in variables, a subscript
 //! runs commands, as in `x='a[$(id)]'; ((x))`.
 
-use super::facts::{Command, Facts, Unknown};
+use std::collections::HashSet;
+
+use super::carry::is_shell;
+use super::facts::{Assignment, Command, Facts, Unknown, base_name};
 use super::walk::Walk;
 use super::word::Word;
 
@@ -15,40 +18,85 @@ pub(super) fn is_number(name: &str) -> bool {
 
 /// Adds what a text of the script may run where it is evaluated; that of a command's output only a strict policy minds.
 pub(super) fn doubts(facts: &mut Facts) {
-    facts.evaluates |= facts.commands.iter().any(evaluates);
+    let number = |assignment: &Assignment| {
+        let plain = |value: &String| value.bytes().all(|byte| byte.is_ascii_digit());
+        is_number(&assignment.name) && !assignment.value.as_ref().is_some_and(plain)
+    };
+    facts.evaluates |= facts.commands.iter().any(evaluates) || facts.assignments.iter().any(number);
     if !facts.evaluates {
         return;
     }
     let what = "what a subscript runs, where that text is evaluated";
+    let functions: HashSet<&str> = facts.functions.iter().map(|function| function.name.as_str()).collect();
     // Words that are known are looked at with the command.
     let is_runner = |command: &&Command| {
-        let puts = command.program() == Some("printf") && evaluates(command);
-        command.arguments().iter().any(|word| !word.known && runs(word) || puts && substitutes(&word.fixed))
+        command.arguments().iter().any(|word| !word.known && runs(word))
+            || given(command, &functions).into_iter().any(keeps_substitution)
+            || puts_dollar(command)
     };
     let commands = facts.commands.iter().filter(is_runner).map(|command| command.span.clone());
     // A part of a text that is put together is enough.
-    let is_part = |word: &Word| !word.raw.contains('\n') && substitutes(&word.fixed);
+    let is_part = |word: &Word| !word.raw.contains('\n') && keeps_substitution(word);
     let held = facts.held.iter().filter(|word| runs(word) || is_part(word)).map(|_| None);
     let assigned = facts.assignments.iter().filter(|assignment| match &assignment.value {
         Some(value) => substitutes(value),
         None => is_subscripted(&unquoted(&assignment.raw)),
     });
     let spans: Vec<_> = commands.chain(held).chain(assigned.map(|assignment| assignment.span.clone())).collect();
-    facts.unknowns.extend(spans.into_iter().map(|span| Unknown { what: what.to_owned(), span }));
     let reads = |command: &Command| matches!(command.name(), Some("read" | "mapfile" | "readarray"));
-    let dollars =
-        facts.assignments.iter().filter_map(|assignment| assignment.value.as_deref()).any(|value| value.contains('$'));
-    if facts.substitutes || dollars || facts.commands.iter().any(reads) || facts.held.iter().any(|word| word.glob) {
+    let values = facts.assignments.iter().filter_map(|assignment| assignment.value.as_deref());
+    let is_open = |word: &Word| word.glob || word.dollar && !word.raw.contains('\n');
+    let open = values.into_iter().any(|value| value.contains('$'))
+        || facts.held.iter().any(is_open)
+        || facts.commands.iter().any(|command| given(command, &functions).iter().any(|word| word.dollar));
+    if facts.substitutes || open || facts.commands.iter().any(reads) {
         let what = "what a text from elsewhere runs, where it is evaluated".to_owned();
         facts.unread.push(Unknown { what, span: None });
     }
+    facts.unknowns.extend(spans.into_iter().map(|span| Unknown { what: what.to_owned(), span }));
+}
+
+/// The words of a command that variables or parameters may come to hold.
+fn given<'a>(command: &'a Command, functions: &HashSet<&str>) -> Vec<&'a Word> {
+    match command.program() {
+        Some("set" | "declare" | "typeset" | "local" | "export" | "readonly") => command.arguments().iter().collect(),
+        Some(name) if functions.contains(name) => command.arguments().iter().collect(),
+        // Behind the text or the file that it runs.
+        Some(name) if is_shell(base_name(name)) => command.positionals().split_off(1.min(command.positionals().len())),
+        Some(_) | None => Vec::new(),
+    }
+}
+
+/// Whether a word holds a substitution as a text.
+fn keeps_substitution(word: &Word) -> bool {
+    substitutes(&word.fixed) || word.dollar && substitutes(&unquoted(&word.raw))
+}
+
+/// Whether a `printf` may put a `$` or a backquote into a variable.
+fn puts_dollar(command: &Command) -> bool {
+    let makes = |word: &Word| word.dollar || makes_dollar(&word.fixed) || !word.known && word.raw.contains('\\');
+    command.program() == Some("printf") && evaluates(command) && command.arguments().iter().any(makes)
+}
+
+/// Whether a `\` in the text of `printf` may stand for a `$` or a backquote: `\x24`, `\44`, `\u0060`.
+fn makes_dollar(text: &str) -> bool {
+    text.split('\\').skip(1).any(|rest| {
+        let (digits, radix, most) = match rest.chars().next() {
+            Some('x') => (rest.get(1..), 16, 2),
+            Some('u') => (rest.get(1..), 16, 4),
+            Some('U') => (rest.get(1..), 16, 8),
+            Some(_) | None => (Some(rest), 8, 4),
+        };
+        let code = |length: usize| u32::from_str_radix(digits?.get(..length)?, radix).ok();
+        (1..=most).filter_map(code).any(|code| matches!(code % 256, 0x24 | 0x60))
+    })
 }
 
 /// Whether a builtin takes a word for a name, or for arithmetic, that is not plain to see.
 fn evaluates(command: &Command) -> bool {
     let arguments = command.arguments();
     let number = |word: &Word| is_number(&word.fixed);
-    let named = |word: &Word| !word.known && !word.fixed.contains('=') || number(word);
+    let named = |word: &Word| !word.known && !word.fixed.contains('=') || number(word) || is_element(&word.fixed);
     let split = |word: &Word| !word.known && !word.raw.starts_with('"');
     match command.program() {
         Some("let") => true,
@@ -58,7 +106,8 @@ fn evaluates(command: &Command) -> bool {
             // The value of an option is no name.
             let before = at.checked_sub(1).and_then(|at| arguments.get(at)).map_or("", |word| word.fixed.as_str());
             let value = before.starts_with('-') && before.ends_with(['d', 'i', 'n', 'N', 'p', 't', 'u']);
-            named(word) && !(value && word.raw.starts_with('"'))
+            let plain = word.raw.starts_with('"') || word.text().is_some();
+            named(word) && !(value && plain) && !(word.fixed.starts_with('-') && word.known)
         }),
         Some("mapfile" | "readarray" | "getopts" | "unset" | "wait") => arguments.iter().any(named),
         Some("declare" | "typeset" | "local" | "export" | "readonly") => {
@@ -66,6 +115,14 @@ fn evaluates(command: &Command) -> bool {
         }
         _ => false,
     }
+}
+
+/// Whether a name, perhaps with a value, has a subscript that is no number, or the value has some: `a[x]`, `a=([x]=1)`.
+fn is_element(text: &str) -> bool {
+    let (name, value) = text.split_once('=').unwrap_or((text, ""));
+    let index = name.split_once('[').map(|(_, rest)| rest.trim_end_matches(['+', ']']));
+    let number = |index: &str| index.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-');
+    index.is_some_and(|index| !number(index)) || value.starts_with('(') && value.contains('[')
 }
 
 /// Whether a word may hold a text that runs something when it is evaluated.
@@ -128,5 +185,17 @@ impl Walk {
     /// Remembers a word that a variable may come to hold.
     pub(super) fn hold(&mut self, raw: &str) {
         self.facts.held.extend(Word::read(raw, &self.options));
+    }
+
+    /// What an assignment of `raw` gives, if that is known.
+    pub(super) fn given(&mut self, raw: &str) -> Option<String> {
+        let word = Word::single(raw, &self.options)?;
+        if word.known {
+            return Some(word.fixed);
+        }
+        if word.dollar {
+            self.facts.held.push(Word { glob: false, ..word });
+        }
+        None
     }
 }

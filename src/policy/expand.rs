@@ -5,7 +5,6 @@ use brush_parser::word::{self, Parameter, ParameterExpr, WordPiece, WordPieceWit
 use super::environment;
 use super::misread;
 use super::walk::{DEPTH_MAX, Walk, excerpt};
-use super::word::Word;
 
 impl Walk {
     pub(super) fn word(&mut self, raw: &str) {
@@ -108,8 +107,7 @@ impl Walk {
     fn assigned(&mut self, parameter: &Parameter, indirect: bool, raw: &str) {
         match parameter {
             Parameter::Named(name) | Parameter::NamedWithIndex { name, .. } if !indirect => {
-                let mut words = Word::read(raw, &self.options);
-                let value = words.pop().filter(|word| words.is_empty() && word.known).map(|word| word.fixed);
+                let value = self.given(raw);
                 self.assign(name, value, raw.to_owned(), false);
             }
             Parameter::Named(_)

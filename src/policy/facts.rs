@@ -168,15 +168,33 @@ impl Command {
         found
     }
 
+    /// The words before the `--` that ends the options. Behind an option that is none of `flags` one may be its value.
+    pub(crate) fn before_end(&self, flags: &str) -> &[Word] {
+        let words = self.arguments();
+        let flag = |word: &Word| {
+            let letters = word.fixed.strip_prefix('-').filter(|letters| word.known && !letters.is_empty());
+            letters.is_some_and(|letters| letters.chars().all(|letter| flags.contains(letter)))
+        };
+        let option = |word: &Word| word.may_be_option() || word.fixed.starts_with('-') && !flag(word);
+        let ends = |at: &usize| {
+            let before = at.checked_sub(1).and_then(|before| words.get(before));
+            words.get(*at).is_some_and(|word| word.fixed == "--") && !before.is_some_and(option)
+        };
+        let end = (0..words.len()).find(ends).unwrap_or(words.len());
+        words.get(..end).unwrap_or_default()
+    }
+
     /// Whether one of the options is `short` (also inside a cluster) or `long` (also with a value).
     pub(crate) fn has_option(&self, short: char, long: &str) -> bool {
-        self.arguments().iter().take_while(|word| word.fixed != "--").any(|word| {
-            let text = word.fixed.as_str();
-            match text.strip_prefix("--") {
-                Some(name) => long_matches(name, long),
-                None => text.strip_prefix('-').is_some_and(|cluster| short != '\0' && cluster.contains(short)),
-            }
-        })
+        self.before_end("").iter().any(|word| is_option(word, short, long))
+    }
+}
+
+/// Whether a word looks like the option `short` or `long`.
+pub(crate) fn is_option(word: &Word, short: char, long: &str) -> bool {
+    match word.fixed.strip_prefix("--") {
+        Some(name) => long_matches(name, long),
+        None => word.fixed.strip_prefix('-').is_some_and(|cluster| short != '\0' && cluster.contains(short)),
     }
 }
 

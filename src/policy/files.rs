@@ -7,11 +7,11 @@ use super::facts::{Command, Facts};
 use super::judge::{Draft, Network};
 use super::paths::{Area, Place, candidates};
 use super::tables;
-use super::variables;
+use super::variables::Variables;
 use super::word::Word;
 
 impl Draft<'_> {
-    pub(super) fn arguments(&mut self, command: &Command, facts: &Facts, area: &Area) {
+    pub(super) fn arguments(&mut self, command: &Command, facts: &Facts, variables: &mut Variables<'_>, area: &Area) {
         let name = command.name().unwrap_or_default();
         if matches!(
             name,
@@ -56,8 +56,12 @@ impl Draft<'_> {
             if word.raw.starts_with('~') && !word.known && word.fixed.is_empty() {
                 self.cannot_tell(&format!("whose home `{}` is", word.raw));
             }
-            for possible in variables::possible(word, facts).iter().chain([word]) {
-                for candidate in candidates(possible).iter().filter(|word| files || area.is_rooted(word)) {
+            for possible in self.possible(word, variables).iter().chain([word]) {
+                let Some(candidates) = candidates(possible) else {
+                    self.cannot_tell("which of so many paths in one word are inside the allowed ones");
+                    continue;
+                };
+                for candidate in candidates.iter().filter(|word| files || area.is_rooted(word)) {
                     // Such programs are about devices, of which a container has none.
                     if !files && candidate.fixed.starts_with("/dev/") {
                         self.effect("system");
@@ -73,6 +77,14 @@ impl Draft<'_> {
                 self.everything(name, command, word, area);
             }
         }
+    }
+
+    /// What a word may become.
+    fn possible(&mut self, word: &Word, variables: &mut Variables<'_>) -> Vec<Word> {
+        variables.possible(word).unwrap_or_else(|| {
+            self.cannot_tell("which paths so many variables hold");
+            Vec::new()
+        })
     }
 
     /// Asks about a change to something in `/tmp` that the script did not put there.
@@ -153,7 +165,7 @@ impl Draft<'_> {
         }
     }
 
-    pub(super) fn redirects(&mut self, facts: &Facts, area: &Area) {
+    pub(super) fn redirects(&mut self, facts: &Facts, variables: &mut Variables<'_>, area: &Area) {
         for redirect in &facts.redirects {
             self.span.clone_from(&redirect.span);
             let target = &redirect.target;
@@ -165,7 +177,7 @@ impl Draft<'_> {
                 self.network = Network::Ask;
                 self.add(Verdict::Deny, "outgoing", format!("`{}` is a connection", target.raw));
             } else {
-                for possible in variables::possible(target, facts).iter().chain([target]) {
+                for possible in self.possible(target, variables).iter().chain([target]) {
                     self.place(possible, redirect.writes, area);
                     if redirect.writes {
                         self.obeyed(possible);

@@ -52,7 +52,7 @@ pub(super) fn find(arguments: &[Word]) -> Vec<Carried> {
     let (mut open, mut unknown) = (false, false);
     while let Some(word) = words.next() {
         let text = word.fixed.as_str();
-        unknown |= word.splits || names_all(word) || !word.known && text.starts_with('-');
+        unknown |= word.splits || names_all(word) || word.text().is_none() && text.starts_with('-');
         match text {
             "-exec" | "-execdir" | "-ok" | "-okdir" if word.known => {
                 let command = command(&mut words);
@@ -67,7 +67,7 @@ pub(super) fn find(arguments: &[Word]) -> Vec<Carried> {
             _ if VALUED.contains(&text) || text.starts_with("-newer") => {
                 unknown |= words.next().is_some_and(|value| value.splits || names_all(value));
             }
-            ";" => unknown |= open,
+            ";" | "+" => unknown |= open,
             // Names from a file may begin with a `-`, which those of the command line do not.
             "-files0-from" => unknown = true,
             _ if word.may_be_option() => {
@@ -84,7 +84,9 @@ pub(super) fn find(arguments: &[Word]) -> Vec<Carried> {
 
 /// Whether a glob may become several words, one of them `-exec`.
 fn names_all(word: &Word) -> bool {
-    word.glob && word.fixed.starts_with(['*', '?', '[', '-']) && !word.fixed.contains('.')
+    // A dot before all brackets stays, and no action has one.
+    let plain = word.fixed.split(['[', '(']).next().unwrap_or_default();
+    word.glob && word.may_be_option() && !plain.contains('.')
 }
 
 /// The words up to the one that ends a command.

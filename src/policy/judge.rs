@@ -1,6 +1,7 @@
 //! The decision about one script of one person: the strictest of everything that matches, with its
 //! reasons. Only [`Policy::judge`] makes a [`Judged`].
 
+use std::collections::HashSet;
 use std::path::PathBuf;
 
 use crate::domain::ids::PersonId;
@@ -14,6 +15,7 @@ use super::image::smallest_image;
 use super::inline::{self, Doubt};
 use super::parsed::Parsed;
 use super::policy::{Policy, Rule};
+use super::variables::Variables;
 
 /// A script with the decision about it; nobody passes them side by side.
 #[derive(Debug, Clone)]
@@ -86,6 +88,7 @@ impl Policy {
         }
         let facts = parsed.facts();
         draft.stand(facts);
+        let mut variables = Variables::new(facts);
         for (at, command) in facts.commands.iter().enumerate() {
             draft.span.clone_from(&command.span);
             draft.command(at, command, facts);
@@ -94,11 +97,11 @@ impl Policy {
                 Some(Doubt::Unread(what)) => draft.unread(&what),
                 Some(Doubt::Asked(_)) | None => {}
             }
-            draft.arguments(command, facts, &area);
+            draft.arguments(command, facts, &mut variables, &area);
         }
         draft.span = None;
         draft.whole(facts);
-        draft.redirects(facts, &area);
+        draft.redirects(facts, &mut variables, &area);
         draft.asked_effects();
         let decision = draft.decision(parsed.programs(), ("on the list", "everything that it runs is on the list"));
         Judged { parsed, decision }
@@ -109,6 +112,8 @@ pub(super) struct Draft<'a> {
     pub(super) policy: &'a Policy,
     pub(super) principal: &'a Principal,
     found: Vec<(Verdict, Reason, Option<Span>)>,
+    /// Rule and text of each of them.
+    known: HashSet<(String, String)>,
     effects: Vec<(String, Option<Span>)>,
     pub(super) network: Network,
     pub(super) review: Review,
@@ -132,6 +137,7 @@ impl<'a> Draft<'a> {
             policy,
             principal,
             found: Vec::new(),
+            known: HashSet::new(),
             effects: Vec::new(),
             network: Network::Off,
             review,
@@ -165,9 +171,8 @@ impl<'a> Draft<'a> {
                 None => self.approvers = Some(approvers.to_vec()),
             }
         }
-        let reason = Reason { rule: rule.to_owned(), text };
-        if !self.found.iter().any(|(_, known, _)| *known == reason) {
-            self.found.push((verdict, reason, self.span.clone()));
+        if self.known.insert((rule.to_owned(), text.clone())) {
+            self.found.push((verdict, Reason { rule: rule.to_owned(), text }, self.span.clone()));
         }
     }
 

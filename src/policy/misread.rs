@@ -128,7 +128,10 @@ impl Walk {
     /// Whether a word is the `{name}` of `{name}>file`, which gives the file a number of the shell's choice.
     pub(super) fn numbers_file(&self, word: &Word) -> bool {
         let name = word.value.strip_prefix('{').and_then(|rest| rest.strip_suffix('}'));
-        let named = name.is_some_and(|name| name.chars().all(|c| c.is_alphanumeric() || c == '_'));
+        // Perhaps of an array: `{name[1]}`.
+        let named = name
+            .and_then(|name| name.split('[').next())
+            .is_some_and(|name| !name.is_empty() && name.chars().all(|c| c.is_alphanumeric() || c == '_'));
         let after = span_of(word).filter(|_| named).and_then(|place| self.source.chars().nth(place.end));
         matches!(after, Some('<' | '>'))
     }

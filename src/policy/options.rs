@@ -2,7 +2,7 @@
 //! `git -c`, `sort --compress-program`, `tar --to-command`, awk's `system`, sed's `e` and `w`.
 
 use super::carry::Carried;
-use super::facts::Command;
+use super::facts::{Command, is_option};
 use super::word::Word;
 
 /// Long options that execute, by program; abbreviations count.
@@ -78,7 +78,8 @@ pub(crate) fn executing(name: &str, command: &Command) -> Vec<Carried> {
     let mut found = Vec::new();
     let long = LONG.iter().filter(|(program, _)| *program == name).flat_map(|(_, long)| *long);
     for option in long {
-        let hit = command.arguments().iter().take_while(|word| word.fixed != "--").any(|word| {
+        // A `--` may be the value of the option before it, and then ends nothing.
+        let hit = command.arguments().iter().any(|word| {
             word.fixed.strip_prefix("--").is_some_and(|text| {
                 let exact_only = matches!(*option, "tool" | "pre" | "import" | "require");
                 let written = text.split_once('=').map_or(text, |(name, _)| name);
@@ -90,7 +91,9 @@ pub(crate) fn executing(name: &str, command: &Command) -> Vec<Carried> {
         }
     }
     let short = SHORT.iter().find(|(program, _)| *program == name).map_or("", |(_, letters)| *letters);
-    if let Some(letter) = short.chars().find(|letter| command.has_option(*letter, "")) {
+    if let Some(letter) =
+        short.chars().find(|letter| command.arguments().iter().any(|word| is_option(word, *letter, "")))
+    {
         found.push(Carried::Unknown(format!("what `{name} -{letter}` runs")));
     }
     match name {
@@ -137,6 +140,9 @@ const VALUED: &[(&str, &str)] = &[
     ("g++", "oIL"),
     ("make", "Cf"),
 ];
+/// Short options without a value, behind which a `--` ends the options.
+const FLAGS: &[(&str, &str)] =
+    &[("git", "nilqvwEPr"), ("sort", "bdfghnruVz"), ("rg", "cFHiLlNnoqSsUuvwxz0"), ("sed", "nErsuz"), ("zip", "jqrmu")];
 /// Parts of git with options that execute.
 const GIT_OPEN: &[&str] = &[
     "archive",
@@ -168,7 +174,7 @@ fn is_open(name: &str, command: &Command) -> bool {
         return false;
     }
     let valued = VALUED.iter().find(|(program, _)| *program == name).map_or("", |(_, letters)| *letters);
-    let takes = |word: &&Word| {
+    let takes = |word: &Word| {
         word.known
             && word.fixed.starts_with('-')
             && !word.fixed.starts_with("--")
@@ -182,11 +188,12 @@ fn is_open(name: &str, command: &Command) -> bool {
             letters.contains(|c| valued.contains(c)) || !SHORT.iter().any(|(program, _)| *program == name)
         })
     };
-    let words: Vec<&Word> = command.arguments().iter().take_while(|word| word.fixed != "--").collect();
-    let open = |(at, word): (usize, &&Word)| {
+    let flags = FLAGS.iter().find(|(program, _)| *program == name).map_or("", |(_, letters)| *letters);
+    let words = command.before_end(flags);
+    let open = |(at, word): (usize, &Word)| {
         let value = at.checked_sub(1).and_then(|before| words.get(before)).is_some_and(takes);
         // What `find` puts in begins with one of its own words.
-        word.may_be_option() && (word.splits || !value && !attached(word)) && word.raw != "{}"
+        word.may_be_option() && (word.is_loose() || !value && !attached(word)) && word.raw != "{}"
     };
     words.iter().enumerate().any(open)
 }

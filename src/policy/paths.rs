@@ -111,13 +111,12 @@ impl Area {
 
     /// By the part that no glob follows.
     fn place_of_front(&self, word: &Word, writes: bool) -> Place {
-        let text = word.fixed.as_str();
         // Behind a link of `/proc` what `..` leads to is another place.
-        if (writes && !word.known || text.contains("proc/")) && word.raw.contains("/..") {
+        if (writes && !word.known || word.fixed.contains("proc/")) && word.raw.contains("/..") {
             return Place::PerhapsOutside(word.raw.clone());
         }
         // The known part before a glob.
-        let fixed = if word.glob { text.split(['*', '?', '[']).next().unwrap_or_default() } else { text };
+        let fixed = word.front();
         let complete = word.known && !word.glob;
         let absolute = match fixed.strip_prefix('~') {
             Some("") => Some(self.home.clone()),
@@ -186,6 +185,9 @@ impl Area {
 
 /// Whether a part of a glob may be `name`; what stands between brackets is taken for any character.
 fn may_fit(glob: &str, name: &str) -> bool {
+    if glob.contains('(') {
+        return true;
+    }
     // What stands for any character stands for no dot in front.
     let hidden = name.starts_with('.') && glob.starts_with(['*', '?', '[']);
     let mut ends = vec![0];
@@ -245,9 +247,17 @@ pub fn normal(path: &Path) -> PathBuf {
     out
 }
 
-/// The parts of an argument that may be paths: the word, the value of an option, after `=` or `@`.
-pub(crate) fn candidates(word: &Word) -> Vec<Word> {
-    let part = |text: &str| Word { fixed: text.to_owned(), ..word.clone() };
+/// Most paths in one word.
+const CANDIDATES_MAX: usize = 64;
+/// Longest path that is looked at inside of a word, in bytes; Linux knows none that is longer.
+const PATH_BYTES_MAX: usize = 4096;
+
+/// The parts of an argument that may be paths: the word, the value of an option, after `=` or `@`; `None` for too many.
+pub(crate) fn candidates(word: &Word) -> Option<Vec<Word>> {
+    let part = |text: &str| {
+        let end = (0..=PATH_BYTES_MAX.min(text.len())).rev().find(|at| text.is_char_boundary(*at));
+        Word { fixed: text.get(..end.unwrap_or(0)).unwrap_or_default().to_owned(), ..word.clone() }
+    };
     let text = word.fixed.as_str();
     let mut found = Vec::new();
     let path_like = |text: &str| text.starts_with(['/', '~', '.']) || text.contains('/');
@@ -256,15 +266,14 @@ pub(crate) fn candidates(word: &Word) -> Vec<Word> {
     } else if path_like(text) && !text.contains("://") {
         found.push(word.clone());
     }
-    for (at, _) in text.match_indices(['=', '@', ':']) {
-        if let Some(rest) =
-            text.get(at + 1..).filter(|rest| rest.starts_with('/') && !rest.starts_with("//") || rest.starts_with("~/"))
-        {
-            found.push(part(rest));
-        }
+    let path = |rest: &&str| rest.starts_with('/') && !rest.starts_with("//") || rest.starts_with("~/");
+    let mut inside = text.match_indices(['=', '@', ':']).filter_map(|(at, _)| text.get(at + 1..)).filter(path);
+    found.extend(inside.by_ref().take(CANDIDATES_MAX).map(part));
+    if inside.next().is_some() {
+        return None;
     }
     if text.starts_with('-') && !text.starts_with("--") {
         found.extend(text.get(2..).filter(|rest| rest.starts_with(['/', '~'])).map(part));
     }
-    found
+    Some(found)
 }

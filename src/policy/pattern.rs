@@ -2,7 +2,7 @@
 //! words, `rm -rf` flags in any spelling, `curl | bash` whatever feeds whatever.
 
 use super::carry::is_shell;
-use super::facts::{Command, Facts, Feed, base_name};
+use super::facts::{Command, Facts, Feed, base_name, is_option};
 use super::parsed::Parsed;
 use super::word::Word;
 use crate::domain::script::{BadScript, Script};
@@ -189,13 +189,18 @@ impl Stage {
             return Match::No;
         }
         let positionals = command.positionals();
-        let (flags, words) = (self.has_flags(command, manner), self.has_words(&positionals, manner, is_text));
+        // A `--` may be the value of an option, and then ends nothing.
+        let perhaps = command.before_end("");
+        let options = match manner {
+            Manner::Strict => command.arguments().split(|word| word.fixed == "--").next().unwrap_or_default(),
+            Manner::Wide => perhaps,
+        };
+        let (flags, words) = (self.has_flags(options, command, manner), self.has_words(&positionals, manner, is_text));
         if flags && words {
             return Match::Yes;
         }
         // A word that is not known may be a flag, or any word; without quotes it may be several.
-        let options = || command.arguments().iter().take_while(|word| word.fixed != "--");
-        let flags = flags || options().any(may_be_flag);
+        let flags = flags || self.has_flags(perhaps, command, manner) || perhaps.iter().any(may_be_flag);
         let several = match manner {
             Manner::Strict => {
                 let front = positionals.iter().zip(&self.words).take_while(|(given, word)| may_be(given, word, true));
@@ -207,15 +212,17 @@ impl Stage {
         if flags && words { Match::Maybe } else { Match::No }
     }
 
-    fn has_flags(&self, command: &Command, manner: Manner) -> bool {
+    /// Whether the flags are among `options` of the command.
+    fn has_flags(&self, options: &[Word], command: &Command, manner: Manner) -> bool {
+        let has = |short: char, long: &str| options.iter().any(|word| is_option(word, short, long));
         let short = |letter: &char| {
-            command.has_option(*letter, long_of(&self.program, *letter))
-                || (self.program == "rm" && letter.eq_ignore_ascii_case(&'r') && command.has_option('R', "recursive"))
+            has(*letter, long_of(&self.program, *letter))
+                || (self.program == "rm" && letter.eq_ignore_ascii_case(&'r') && has('R', "recursive"))
         };
         let as_written = |text: &str| command.arguments().iter().any(|word| word.text() == Some(text));
         let long = |long: &String| match manner {
             Manner::Strict if long.contains('=') => as_written(&format!("--{long}")),
-            Manner::Strict | Manner::Wide => command.has_option(short_of(&self.program, long), long),
+            Manner::Strict | Manner::Wide => has(short_of(&self.program, long), long),
         };
         let ended = !self.ended || manner == Manner::Wide || as_written("--");
         self.short.iter().all(short) && self.long.iter().all(long) && ended
@@ -241,14 +248,11 @@ fn is_text(given: &Word, word: &str, _: bool) -> bool {
 /// Whether the shell may make `word` of what is given. A glob of wildcards alone counts at the very place
 /// only: else every `*` would be every word.
 fn may_be(given: &Word, word: &str, in_place: bool) -> bool {
-    const WILD: [char; 4] = ['*', '?', '[', ']'];
+    const WILD: [char; 5] = ['*', '?', '[', ']', ')'];
     let (head, tail) = match (given.glob, given.known) {
         (false, true) => return given.fixed == word,
         (false, false) => (given.fixed.as_str(), ""),
-        (true, known) => {
-            let head = given.fixed.split(WILD).next().unwrap_or_default();
-            (head, if known { given.fixed.rsplit(WILD).next().unwrap_or_default() } else { "" })
-        }
+        (true, known) => (given.front(), if known { given.fixed.rsplit(WILD).next().unwrap_or_default() } else { "" }),
     };
     let anything = given.known && head.is_empty() && tail.is_empty();
     word.strip_prefix(head).is_some_and(|rest| rest.ends_with(tail)) && (in_place || !anything) || splits(given)

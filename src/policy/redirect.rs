@@ -141,9 +141,9 @@ pub(super) fn input(redirects: &[&IoRedirect], options: &ParserOptions) -> Optio
             let text = document.doc.value.clone();
             Some(Input { exact: !document.requires_expansion || !text.contains(['$', '`', '\\']), text })
         }
-        IoRedirect::HereString(_, word) => Some(match Word::read(&word.value, options).as_slice() {
-            [word] if word.known => Input { text: word.fixed.clone(), exact: true },
-            _ => Input { text: word.value.clone(), exact: false },
+        IoRedirect::HereString(_, word) => Some(match Word::single(&word.value, options) {
+            Some(word) if word.known => Input { text: word.fixed, exact: true },
+            Some(_) | None => Input { text: word.value.clone(), exact: false },
         }),
         IoRedirect::File(..) | IoRedirect::OutputAndError(..) => None,
     }

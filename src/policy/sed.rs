@@ -42,7 +42,7 @@ pub(super) fn sed(command: &Command, found: &mut Vec<Carried>) {
         return found.push(Carried::Unknown("what the sed script in a file or behind an option runs".to_owned()));
     };
     for script in scripts {
-        let text = if script.known { Some(script.fixed.clone()) } else { blanked(&script.raw) };
+        let text = if script.known { script.text().map(str::to_owned) } else { blanked(&script.raw) };
         match text.and_then(|text| effects(&text)) {
             Some(files) => found.extend(files.iter().map(|file| Carried::Writes(Word::of(file)))),
             None => found.push(Carried::Unknown("what this sed script runs".to_owned())),
@@ -65,7 +65,8 @@ fn scripts(arguments: &[Word]) -> Option<Vec<Word>> {
             continue;
         }
         let (value, attached) = option(text)?;
-        if value != Value::Script && !word.known {
+        // Also a glob, which may become several words.
+        if value != Value::Script && word.text().is_none() {
             return None;
         }
         match (value, attached) {

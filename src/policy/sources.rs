@@ -7,7 +7,7 @@ use brush_parser::parse_tokens;
 
 use super::facts::{Command, Facts};
 use super::walk::{COMMANDS_MAX, DEPTH_MAX, Walk, excerpt};
-use super::{bounds, carry, evaluated, misread, written};
+use super::{bounds, carry, evaluated, globs, misread, shipped, written};
 use crate::domain::script::SCRIPT_BYTES_MAX;
 
 /// Most bytes of all that is parsed for one script: a text that is run in many places is parsed in each.
@@ -29,7 +29,19 @@ pub(super) enum Room {
 
 /// The facts of `source`; `None` when it, or a text that it runs, needs more than a `Small` room.
 pub(super) fn facts(source: &str, room: Room) -> Option<Facts> {
-    let mut walk = Walk::new(room);
+    let mut walk = walked(source, room, false);
+    if walk.facts.commands.iter().any(globs::may_drop) {
+        walk = walked(source, room, true);
+    }
+    written::feeds(&mut walk.facts);
+    shipped::doubts(&mut walk.facts);
+    evaluated::doubts(&mut walk.facts);
+    (!walk.cramped).then_some(walk.facts)
+}
+
+/// A walk of all of `source`, in which globs may be no words if it `drops` them.
+fn walked(source: &str, room: Room, drops: bool) -> Walk {
+    let mut walk = Walk { drops, ..Walk::new(room) };
     if let Some(line) = source.strip_prefix("#!").and_then(|rest| rest.lines().next()) {
         let interpreter =
             line.split(['/', ' ', '\\']).find(|part| !matches!(*part, "" | "usr" | "bin" | "env" | "local"));
@@ -38,9 +50,7 @@ pub(super) fn facts(source: &str, room: Room) -> Option<Facts> {
         }
     }
     walk.source(source);
-    written::feeds(&mut walk.facts);
-    evaluated::doubts(&mut walk.facts);
-    (!walk.cramped).then_some(walk.facts)
+    walk
 }
 
 /// A program that reads a part of its input and leaves the rest, unless it is told a file.

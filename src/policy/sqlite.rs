@@ -15,7 +15,7 @@ pub(super) fn sqlite(command: &Command, found: &mut Vec<Carried>) {
     let mut opened = true;
     while let Some(word) = words.next() {
         let option = word.fixed.replacen("--", "-", 1);
-        if !word.known || runs(&word.fixed) {
+        if word.text().is_none_or(runs) {
             return unknown("what dot-commands or functions of `sqlite3` run");
         }
         match option.as_str() {
@@ -24,7 +24,7 @@ pub(super) fn sqlite(command: &Command, found: &mut Vec<Carried>) {
             }
             "-version" | "-help" => opened = false,
             _ if VALUED.contains(&option.as_str()) => {
-                if words.next().is_some_and(|word| !word.known || runs(&word.fixed)) {
+                if words.next().is_some_and(|word| word.text().is_none_or(runs)) {
                     return unknown("what dot-commands or functions of `sqlite3` run");
                 }
             }

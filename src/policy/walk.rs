@@ -37,6 +37,8 @@ pub(super) struct Walk {
     pub(super) written: Written,
     pub(super) shell: Shell,
     pub(super) shells: usize,
+    /// Whether globs may be no words.
+    pub(super) drops: bool,
 }
 
 impl Walk {
@@ -54,6 +56,7 @@ impl Walk {
             written: Written::default(),
             shell: Shell::of_script(),
             shells: 0,
+            drops: false,
         }
     }
 
@@ -160,8 +163,7 @@ impl Walk {
         let value = match &assignment.value {
             AssignmentValue::Scalar(word) => {
                 self.word(&word.value);
-                let mut words = Word::read(&word.value, &self.options);
-                words.pop().filter(|_| words.is_empty()).and_then(|word| word.known.then_some(word.fixed))
+                self.given(&word.value)
             }
             AssignmentValue::Array(items) => {
                 for (key, value) in items {
@@ -207,7 +209,11 @@ impl Walk {
 
     fn argument(&mut self, word: &brush_parser::ast::Word, words: &mut Vec<Word>) {
         if self.numbers_file(word) {
-            return self.assign(word.value.trim_matches(['{', '}']), None, String::new(), false);
+            if word.value.contains('[') {
+                self.unknown(format!("what `{}` evaluates", excerpt(&word.value)));
+            }
+            let name = word.value.trim_matches(['{', '}']);
+            return self.assign(name.split('[').next().unwrap_or_default(), None, String::new(), false);
         }
         self.broken_lines(word);
         self.word(&word.value);
@@ -270,6 +276,7 @@ impl Walk {
             return self.unknown("more is nested here than is looked at");
         }
         self.depth += 1;
+        let fewer = if self.drops { self.fewer(&words) } else { Vec::new() };
         let command_input = input.clone();
         let (input, exact) = input.map_or((None, false), |input| (Some(input.text), input.exact));
         let mut command =
@@ -315,6 +322,11 @@ impl Walk {
             }
         }
         self.shell = outer;
+        let drops = std::mem::take(&mut self.drops);
+        for words in fewer {
+            self.words(words, command_input.clone());
+        }
+        self.drops = drops;
         self.depth -= 1;
     }
 }

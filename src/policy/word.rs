@@ -7,6 +7,20 @@ use brush_parser::word::{self, Parameter, ParameterExpr, TildeExpr, WordPiece, W
 /// Most words that one word may expand to by braces; beyond that it counts as dynamic.
 const BRACES_MAX: usize = 64;
 
+/// Most words inside one another that are looked into for a `$` that is none to the shell.
+const INSIDE_MAX: usize = 4;
+
+/// Where pieces of a word stand.
+#[derive(Debug, Clone, Copy)]
+struct Place {
+    /// Between double quotes.
+    quoted: bool,
+    /// In a word that may be several even there.
+    lists: bool,
+    /// In so many others.
+    depth: usize,
+}
+
 /// A word.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub(crate) struct Word {
@@ -16,10 +30,12 @@ pub(crate) struct Word {
     pub(crate) fixed: String,
     /// Whether `fixed` is all of it.
     pub(crate) known: bool,
-    /// Whether an unquoted `*`, `?` or `[` stands in it.
+    /// Whether an unquoted `*`, `?` or `[` stands in it, or the start of an extended pattern, as `@(`.
     pub(crate) glob: bool,
     /// Whether a part that is not known may become several words, or none.
     pub(crate) splits: bool,
+    /// Whether a `$` or a backquote stands in it, or is put in by it, that the shell keeps as it is.
+    pub(crate) dollar: bool,
 }
 
 impl Word {
@@ -41,17 +57,29 @@ impl Word {
     /// Whether the program may read it as an option, or one that follows from it: `"$x"`, `a$x`, `*`, but not `./*`.
     pub(crate) fn may_be_option(&self) -> bool {
         let open = self.fixed.is_empty() || self.fixed.starts_with('-');
-        self.splits || !self.known && open || self.glob && self.fixed.starts_with(['-', '*', '?', '['])
+        self.splits || !self.known && open || self.glob && (open || glob_at(&self.fixed) == Some(0))
+    }
+
+    /// The known part before a glob begins.
+    pub(crate) fn front(&self) -> &str {
+        let end = glob_at(&self.fixed).filter(|_| self.glob).unwrap_or(self.fixed.len());
+        self.fixed.get(..end).unwrap_or_default()
     }
 
     /// A word of known text.
     pub(crate) fn of(text: &str) -> Self {
-        Self { raw: text.to_owned(), fixed: text.to_owned(), known: true, glob: false, splits: false }
+        let dollar = text.contains(['$', '`']);
+        Self { raw: text.to_owned(), fixed: text.to_owned(), known: true, glob: false, splits: false, dollar }
     }
 
     /// A word of which nothing is known.
     pub(crate) fn unknown(raw: &str) -> Self {
-        Self { raw: raw.to_owned(), fixed: String::new(), known: false, glob: false, splits: true }
+        Self { raw: raw.to_owned(), fixed: String::new(), known: false, glob: false, splits: true, dollar: false }
+    }
+
+    /// The word that `raw` is where braces make no words, as in an assignment; `None` where it holds some.
+    pub(crate) fn single(raw: &str, options: &ParserOptions) -> Option<Self> {
+        Self::plain(raw).or_else(|| first_brace(raw).is_none().then(|| Self::read_one(raw, options)))
     }
 
     /// The words that `raw` expands to by braces, each as far as it is known.
@@ -63,7 +91,9 @@ impl Word {
         if !expand_braces(raw, &mut expanded) {
             return vec![Self::unknown(raw)];
         }
-        expanded.iter().map(|text| Self::read_one(text, options)).collect()
+        // What braces leave without text or quotes is no word.
+        let is_word = |text: &&String| !text.replace("\\\n", "").is_empty();
+        expanded.iter().filter(is_word).map(|text| Self::read_one(text, options)).collect()
     }
 
     /// The word, when all that is special in it are plain quotes and globs; the parser takes longer.
@@ -74,6 +104,7 @@ impl Word {
             known: true,
             glob: false,
             splits: false,
+            dollar: false,
         };
         let mut rest = raw.chars();
         while let Some(c) = rest.next() {
@@ -82,7 +113,10 @@ impl Word {
                     match rest.next()? {
                         '$' | '`' | '\\' if c == '"' => return None,
                         end if end == c => break,
-                        inner => word.fixed.push(inner),
+                        inner => {
+                            word.dollar |= matches!(inner, '$' | '`');
+                            word.fixed.push(inner);
+                        }
                     }
                 },
                 '*' | '?' => {
@@ -97,31 +131,45 @@ impl Word {
     }
 
     fn read_one(raw: &str, options: &ParserOptions) -> Self {
-        let mut word = Self { raw: raw.to_owned(), fixed: String::new(), known: true, glob: false, splits: false };
+        Self::read_inside(raw, options, 0)
+    }
+
+    /// The word that stands in `depth` others.
+    fn read_inside(raw: &str, options: &ParserOptions, depth: usize) -> Self {
+        let mut word = Self { known: true, splits: false, ..Self::unknown(raw) };
+        // Also between double quotes: `"$@"`, `"${a[@]}"`, `"${!x}"`.
+        let lists = ["$@", "${@", "[@]", "${!"].iter().any(|list| raw.contains(list));
         match word::parse(raw, options) {
-            Ok(pieces) => word.pieces(pieces, false),
+            Ok(pieces) => word.pieces(pieces, Place { quoted: false, lists, depth }, options),
             Err(_) => word.known = false,
         }
         word
     }
 
     fn push(&mut self, text: &str) {
+        self.dollar |= text.contains(['$', '`']);
         if self.known {
             self.fixed.push_str(text);
         }
     }
 
-    fn pieces(&mut self, pieces: Vec<WordPieceWithSource>, quoted: bool) {
+    /// Whether unquoted `text` behind what is known makes a glob.
+    fn makes_glob(&self, text: &str) -> bool {
+        glob_at(text).is_some() && text != "[" || text.starts_with('(') && self.fixed.ends_with(['@', '+', '!'])
+    }
+
+    fn pieces(&mut self, pieces: Vec<WordPieceWithSource>, place: Place, options: &ParserOptions) {
+        let Place { quoted, lists, depth } = place;
         for piece in pieces {
             match piece.piece {
                 WordPiece::Text(text) => {
-                    self.glob |= !quoted && text.contains(['*', '?', '[']) && text != "[";
+                    self.glob |= !quoted && self.makes_glob(&text);
                     self.push(&text);
                 }
                 WordPiece::SingleQuotedText(text) => self.push(&text),
                 WordPiece::AnsiCQuotedText(text) => match ansi_c(&text) {
                     Some(text) => self.push(&text),
-                    None => self.known = false,
+                    None => (self.known, self.dollar) = (false, true),
                 },
                 WordPiece::EscapeSequence(text) => {
                     let text = text.strip_prefix('\\').unwrap_or(&text);
@@ -130,7 +178,7 @@ impl Word {
                     }
                 }
                 WordPiece::DoubleQuotedSequence(pieces) | WordPiece::GettextDoubleQuotedSequence(pieces) => {
-                    self.pieces(pieces, true);
+                    self.pieces(pieces, Place { quoted: true, ..place }, options);
                 }
                 WordPiece::TildeExpansion(TildeExpr::Home) => self.push("~"),
                 WordPiece::ParameterExpansion(ParameterExpr::Parameter {
@@ -140,24 +188,61 @@ impl Word {
                     self.push(if name == "HOME" { "~" } else { "." });
                 }
                 WordPiece::CommandSubstitution(source) if is_one_word(&source) => self.known = false,
+                WordPiece::ParameterExpansion(parameter) => {
+                    let keeps = |text: &str| depth >= INSIDE_MAX || Self::read_inside(text, options, depth + 1).dollar;
+                    self.dollar |= put_in(parameter).is_some_and(|text| text.contains(['$', '`']) && keeps(&text));
+                    self.known = false;
+                    self.splits |= !quoted || lists;
+                }
                 WordPiece::TildeExpansion(_)
-                | WordPiece::ParameterExpansion(_)
                 | WordPiece::CommandSubstitution(_)
                 | WordPiece::BackquotedCommandSubstitution(_)
                 | WordPiece::ArithmeticExpression(_) => {
                     self.known = false;
-                    // Also between double quotes: `"$@"`, `"${a[@]}"`, `"${!x}"`.
-                    self.splits |= !quoted || ["$@", "${@", "[@]", "${!"].iter().any(|list| self.raw.contains(list));
+                    self.splits |= !quoted || lists;
                 }
             }
         }
     }
 }
 
+/// Where the first glob of a text begins.
+fn glob_at(text: &str) -> Option<usize> {
+    let extended = ["@(", "+(", "!("].iter().filter_map(|group| text.find(group)).min();
+    text.find(['*', '?', '[']).into_iter().chain(extended).min()
+}
+
+/// The text that a parameter may be replaced with, or in part.
+fn put_in(parameter: ParameterExpr) -> Option<String> {
+    use ParameterExpr as E;
+    match parameter {
+        E::UseDefaultValues { default_value: text, .. }
+        | E::AssignDefaultValues { default_value: text, .. }
+        | E::UseAlternativeValue { alternative_value: text, .. }
+        | E::ReplaceSubstring { replacement: text, .. } => text,
+        E::Parameter { .. }
+        | E::ParameterLength { .. }
+        | E::IndicateErrorIfNullOrUnset { .. }
+        | E::RemoveSmallestSuffixPattern { .. }
+        | E::RemoveLargestSuffixPattern { .. }
+        | E::RemoveSmallestPrefixPattern { .. }
+        | E::RemoveLargestPrefixPattern { .. }
+        | E::Substring { .. }
+        | E::Transform { .. }
+        | E::UppercaseFirstChar { .. }
+        | E::UppercasePattern { .. }
+        | E::LowercaseFirstChar { .. }
+        | E::LowercasePattern { .. }
+        | E::VariableNames { .. }
+        | E::MemberKeys { .. } => None,
+    }
+}
+
 /// Whether a substitution gives a number or a time, and no space: `$(nproc)`, `$(date +%F)`.
 fn is_one_word(source: &str) -> bool {
     let format = source.trim().strip_prefix("date +").map(|format| format.trim_matches(['"', '\'']));
-    source.trim() == "nproc" || format.is_some_and(|format| format.chars().all(|c| "%YmdHMSFTjsNyu_:.-".contains(c)))
+    source.trim() == "nproc"
+        || format.is_some_and(|format| !format.is_empty() && format.chars().all(|c| "%YmdHMSFTjsNyu_:.-".contains(c)))
 }
 
 /// Appends every way that `raw` expands by unquoted `{a,b}` to each of `heads`; false when it is a

@@ -1,6 +1,8 @@
 //! Files that a script writes and then runs: the text of a here-document that becomes a script, and
 //! who wrote what is run (`curl -o x && sh x` is `curl | sh`).
 
+use std::path::Path;
+
 use super::carry::{Carried, is_shell};
 use super::facts::{Command, Facts, Feed, Redirect, base_name};
 use super::word::Word;
@@ -75,7 +77,7 @@ impl Written {
         let writes: Vec<&Word> = redirects.iter().filter(|one| one.writes).map(|one| &one.target).collect();
         writes.iter().for_each(|target| self.changed(target));
         let certain = self.branches + self.repeats + self.inner == 0 && self.files.len() < FILES_MAX;
-        if let Some((path, text)) = copied.filter(|_| certain) {
+        if let Some((path, text)) = copied.filter(|(path, _)| certain && is_kept(path)) {
             self.files.push((plain(&path).to_owned(), text));
         }
         if changes_shell(name, words, !writes.is_empty()) {
@@ -132,6 +134,15 @@ impl Written {
 
 fn plain(path: &str) -> &str {
     path.strip_prefix("./").unwrap_or(path)
+}
+
+/// Whether a file holds what is written to it: those of devices and processes, wherever they are said to lie, do not.
+fn is_kept(path: &str) -> bool {
+    let name = last_name(path);
+    let path = super::paths::normal(Path::new(path));
+    let number = name.bytes().all(|byte| byte.is_ascii_digit());
+    let device = matches!(name, "stdin" | "stdout" | "stderr" | "tty" | "null" | "zero" | "full" | "console" | "ptmx");
+    !number && !device && !path.starts_with("/dev") && !path.starts_with("/proc")
 }
 
 /// The last part of a path that may be a directory.

@@ -1,4 +1,4 @@
-//! Hostile text: it never overflows a stack, and never takes the parser long.
+//! Hostile text: it never overflows a stack, and never takes the parser or the judge long.
 
 use std::thread;
 use std::time::Duration;
@@ -65,6 +65,22 @@ const REPEATED: &[(&str, &str, &str)] = &[
     ("", "a+=(", ""),
     ("cat <<E\n", "$(a ", "\nE"),
     ("", "\\\n", ""),
+    ("ls ", "=/a", ""),
+    ("ls ", ":~/", ""),
+    ("ls ", "@/a ", ""),
+    ("echo \"", "$a", "\""),
+    ("", "x=1$x\n", "cat $x"),
+    ("", "x=$x$x$x$x\n", "cat $x"),
+    ("x=", "$x", "\ncat $x"),
+    ("x=/a\nx=/b\ncat ", "$x", ""),
+    ("x=/a\nx=/b\ncat ", "$x ", ""),
+    ("x=/a\nx=/b\ncat ", "\"$x$x$x$x\" ", ""),
+    ("x=", "${a:-$}", "\n((x))"),
+    ("shopt -s nullglob\n", "a* ", ""),
+    ("shopt -s nullglob\n", "a *\n", ""),
+    ("f() { :; }; ", "f '$x'; ", "((x))"),
+    ("printf -v x '", "\\x2", "'; ((x))"),
+    (". x/bin/activate\n", "cp a $b\n", ""),
 ];
 
 fn hostile(count: impl Fn(usize) -> usize) -> impl Iterator<Item = String> {
@@ -156,11 +172,16 @@ fn a_text_that_is_run_often_is_not_parsed_as_often() {
 
 #[test]
 fn text_at_the_cap_ends_soon_and_in_order() {
+    let basics = std::sync::Arc::new(policy(""));
     for text in hostile(|unit| (SCRIPT_BYTES_MAX - 64) / unit).chain(hostile(|_| 16)).chain(hostile(|_| 64)) {
         let Ok(script) = Script::new(text) else { continue };
         let (done, ended) = std::sync::mpsc::channel();
         let text: String = script.as_str().chars().take(40).collect();
-        thread::spawn(move || done.send(Parsed::new(script).is_ok()));
+        let basics = std::sync::Arc::clone(&basics);
+        thread::spawn(move || {
+            let owner = basics.principal("owner").unwrap();
+            done.send(Parsed::new(script).map(|parsed| basics.judge(&owner, parsed)).is_ok())
+        });
         // Ample, for a busy machine and a debug build: the bench holds the bound itself.
         assert!(ended.recv_timeout(Duration::from_secs(10)).is_ok_and(|ok| ok), "{text}");
     }

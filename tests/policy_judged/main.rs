@@ -3,11 +3,13 @@
 #![cfg(test)]
 
 mod environment;
+mod evaluated;
 mod explained;
 mod files;
 mod hostile;
 mod inner_texts;
 mod misread;
+mod moved_words;
 mod obeyed_files;
 mod obeyed_options;
 mod patterns;
