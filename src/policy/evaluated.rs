@@ -62,7 +62,7 @@ fn given<'a>(command: &'a Command, functions: &HashSet<&str>) -> Vec<&'a Word> {
         Some("set" | "declare" | "typeset" | "local" | "export" | "readonly") => command.arguments().iter().collect(),
         Some(name) if functions.contains(name) => command.arguments().iter().collect(),
         // Behind the text or the file that it runs.
-        Some(name) if is_shell(base_name(name)) => command.positionals().split_off(1.min(command.positionals().len())),
+        Some(name) if is_shell(base_name(name)) => command.positionals().into_iter().skip(1).collect(),
         Some(_) | None => Vec::new(),
     }
 }

@@ -80,6 +80,7 @@ const REPEATED: &[(&str, &str, &str)] = &[
     ("shopt -s nullglob\n", "a *\n", ""),
     ("f() { :; }; ", "f '$x'; ", "((x))"),
     ("printf -v x '", "\\x2", "'; ((x))"),
+    ("cp a b\n", ". x/bin/activate\n", ""),
     (". x/bin/activate\n", "cp a $b\n", ""),
 ];
 
