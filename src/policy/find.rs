@@ -84,9 +84,28 @@ pub(super) fn find(arguments: &[Word]) -> Vec<Carried> {
 
 /// Whether a glob may become several words, one of them `-exec`.
 fn names_all(word: &Word) -> bool {
-    // A dot before all brackets stays, and no action has one.
-    let plain = word.fixed.split(['[', '(']).next().unwrap_or_default();
-    word.glob && word.may_be_option() && !plain.contains('.')
+    word.glob && word.may_be_option() && !keeps_dot(&word.fixed)
+}
+
+/// Whether whatever fits a glob has a dot in it, as no action has.
+fn keeps_dot(glob: &str) -> bool {
+    let mut rest = glob.chars().peekable();
+    while let Some(c) = rest.next() {
+        match c {
+            '.' => return true,
+            '(' => return false,
+            '[' => {
+                rest.next_if(|c| matches!(c, '!' | '^'));
+                rest.next_if_eq(&']');
+                // A class inside of it has brackets of its own.
+                if rest.by_ref().find(|c| matches!(c, ']' | '[')) != Some(']') {
+                    return false;
+                }
+            }
+            _ => {}
+        }
+    }
+    false
 }
 
 /// The words up to the one that ends a command.

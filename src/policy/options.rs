@@ -121,7 +121,7 @@ pub(crate) fn executing(name: &str, command: &Command) -> Vec<Carried> {
         }
         _ => {}
     }
-    if is_open(name, command) {
+    if is_open(name, command) || may_be_code(command) {
         found.push(Carried::Unknown(format!("what `{name}` runs, of which a word that is not known may be an option")));
     }
     found
@@ -196,6 +196,13 @@ fn is_open(name: &str, command: &Command) -> bool {
         word.may_be_option() && (word.is_loose() || !value && !attached(word)) && word.raw != "{}"
     };
     words.iter().enumerate().any(open)
+}
+
+/// Whether a glob before the file that an interpreter runs may be an option that takes code: `python3 [-]c`.
+fn may_be_code(command: &Command) -> bool {
+    let interprets = matches!(command.unversioned(), Some("python" | "pypy" | "perl" | "ruby" | "php" | "lua"));
+    let mut options = command.arguments().iter().take_while(|word| word.may_be_option() || word.fixed.starts_with('-'));
+    interprets && options.any(|word| word.glob)
 }
 
 fn has_word(command: &Command, text: &str) -> bool {

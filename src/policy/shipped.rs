@@ -58,7 +58,9 @@ pub(super) fn doubts(facts: &mut Facts) {
 fn writes(facts: &Facts, file: &str) -> bool {
     let mut parts = parts(file).rev();
     let (Some(name), Some(_), Some(directory)) = (parts.next(), parts.next(), parts.next()) else { return true };
-    let names = |word: &Word| self::parts(&word.fixed).any(|part| part == name || part == directory);
+    let is_one = |part: &str| part == name || part == directory;
+    // As written too, where a part of it is not known.
+    let names = |word: &Word| self::parts(&word.fixed).chain(self::parts(word.raw.trim_matches('"'))).any(is_one);
     let goes = |command: &&Command| matches!(command.name(), Some("cd" | "pushd"));
     let goals = || facts.commands.iter().filter(goes).flat_map(Command::arguments);
     let (inside, anywhere) = (goals().any(names), goals().any(|word| word.text().is_none()));
