@@ -80,7 +80,7 @@ impl Draft<'_> {
     }
 
     /// What a word may become.
-    fn possible(&mut self, word: &Word, variables: &mut Variables<'_>) -> Vec<Word> {
+    pub(super) fn possible(&mut self, word: &Word, variables: &mut Variables<'_>) -> Vec<Word> {
         variables.possible(word).unwrap_or_else(|| {
             self.cannot_tell("which paths so many variables hold");
             Vec::new()

@@ -87,8 +87,8 @@ impl Policy {
             draft.add(Verdict::Ask, "require_approval", "`exec` asks first");
         }
         let facts = parsed.facts();
-        draft.stand(facts);
         let mut variables = Variables::new(facts);
+        draft.stand(facts, &mut variables);
         for (at, command) in facts.commands.iter().enumerate() {
             draft.span.clone_from(&command.span);
             draft.command(at, command, facts);

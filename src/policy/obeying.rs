@@ -11,7 +11,7 @@ use super::facts::{Command, Facts};
 use super::judge::Draft;
 use super::paths::{candidates, normal};
 use super::tables::READERS;
-use super::variables;
+use super::variables::Variables;
 use super::word::Word;
 
 /// Most places of a script that are looked at.
@@ -23,7 +23,7 @@ const PATH_BYTES_MAX: usize = 4096;
 
 impl Draft<'_> {
     /// Looks at where the script goes before it is judged.
-    pub(super) fn stand(&mut self, facts: &Facts) {
+    pub(super) fn stand(&mut self, facts: &Facts, variables: &mut Variables<'_>) {
         let spec = &self.policy.spec;
         let raises = |effect: &String| matches!(effect.as_str(), "delete" | "bulk" | "obeyed" | "overwrite");
         let reviewed = spec.review > Review::Never || spec.effects.iter().any(raises);
@@ -32,7 +32,7 @@ impl Draft<'_> {
         let (mut place, mut lost) = (PathBuf::new(), false);
         for command in facts.commands.iter().filter(|command| matches!(command.name(), Some("cd" | "pushd"))) {
             for word in command.positionals() {
-                for possible in variables::possible(word, facts).iter().chain([word]) {
+                for possible in self.possible(word, variables).iter().chain([word]) {
                     lost |= place.as_os_str().len() > PLACE_BYTES_MAX;
                     place = behind(&place, &possible.fixed);
                     self.go_to(&place);
@@ -64,7 +64,8 @@ impl Draft<'_> {
         if writes && !(keeps && is_repository(Path::new(&word.fixed))) {
             return self.obeyed(word);
         }
-        if self.unreviewed && !writes && !reads(command) && candidates(word).iter().chain([word]).any(is_one) {
+        let named = || candidates(word).is_none_or(|parts| parts.iter().chain([word]).any(is_one));
+        if self.unreviewed && !writes && !reads(command) && named() {
             self.asks_about(word);
         }
     }
