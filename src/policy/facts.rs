@@ -21,6 +21,8 @@ pub(crate) struct Facts {
     pub(crate) feeds: Vec<Feed>,
     /// Functions that the script defines; their bodies are among the commands.
     pub(crate) functions: Vec<Function>,
+    /// Which of the commands are `unset`.
+    pub(crate) unsets: Vec<usize>,
     /// Whether it evaluates arithmetic or names, and so the texts that its variables hold.
     pub(crate) evaluates: bool,
     /// Whether the output of a command may become such a text.

@@ -81,11 +81,12 @@ pub(super) fn stands_for(facts: &Facts, at: usize) -> bool {
     let forgets = |command: &Command| {
         let gone =
             |word: &Word| !word.known || word.fixed == name || word.fixed.starts_with('-') && word.fixed.contains('f');
-        command.name() == Some("unset") && command.arguments().iter().any(gone)
+        command.arguments().iter().any(gone)
     };
+    let mut unsets = facts.unsets.iter().filter_map(|at| facts.commands.get(*at));
     // A function with a path for a name is one to bash alone.
     let plain = !name.contains('/');
-    plain && from.is_some_and(|from| runs_after(facts, at, from, CALLS_MAX)) && !facts.commands.iter().any(forgets)
+    plain && from.is_some_and(|from| runs_after(facts, at, from, CALLS_MAX)) && !unsets.any(forgets)
 }
 
 /// Whether the command at `at` runs only when all before `from` has run: it stands there, or in a function all of whose

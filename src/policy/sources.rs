@@ -33,6 +33,8 @@ pub(super) fn facts(source: &str, room: Room) -> Option<Facts> {
     if walk.facts.commands.iter().any(globs::may_drop) {
         walk = walked(source, room, true);
     }
+    let commands = walk.facts.commands.iter().enumerate();
+    walk.facts.unsets = commands.filter(|(_, command)| command.name() == Some("unset")).map(|(at, _)| at).collect();
     written::feeds(&mut walk.facts);
     shipped::doubts(&mut walk.facts);
     evaluated::doubts(&mut walk.facts);
