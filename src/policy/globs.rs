@@ -1,5 +1,5 @@
-//! Globs that are no words: with `nullglob`, one that fits no file goes away, and the words behind it move up. A part of
-//! `walk`.
+//! Globs that are no words: with `nullglob`, one that fits no file goes away, and the words behind it move up. A part
+//! of `walk`.
 
 use super::carry::is_shell;
 use super::facts::Command;

@@ -1,5 +1,5 @@
-//! Files that virtual environments and `node_modules` bring with them, which stand for themselves, unless the script may
-//! have written them.
+//! Files that virtual environments and `node_modules` bring with them, which stand for themselves, unless the script
+//! may have written them.
 
 use std::collections::BTreeMap;
 use std::path::{Component, Path};
