@@ -17,7 +17,7 @@ use super::word::Word;
 /// Most places of a script that are looked at.
 const PLACES_MAX: usize = 8;
 /// Longest place that is followed, in bytes.
-const PLACE_BYTES_MAX: usize = 1024;
+const PLACE_BYTES_MAX: usize = 256;
 /// Longest path of Linux, in bytes.
 const PATH_BYTES_MAX: usize = 4096;
 
@@ -33,13 +33,18 @@ impl Draft<'_> {
         for command in facts.commands.iter().filter(|command| matches!(command.name(), Some("cd" | "pushd"))) {
             for word in command.positionals() {
                 for possible in self.possible(word, variables).iter().chain([word]) {
+                    // Where it cannot go it stays where it was.
+                    let path = Path::new(&possible.fixed);
+                    for known in self.places.clone() {
+                        self.go_to(&normal(&known.join(path)));
+                    }
+                    place = behind(&place, path);
                     lost |= place.as_os_str().len() > PLACE_BYTES_MAX;
-                    place = behind(&place, &possible.fixed);
                     self.go_to(&place);
                 }
             }
         }
-        if self.places.len() > PLACES_MAX || lost && !self.places.is_empty() {
+        if self.places.len() > PLACES_MAX || lost {
             self.places.clear();
             self.cannot_tell("where it writes: it goes to too many directories");
         }
@@ -93,10 +98,14 @@ impl Draft<'_> {
     }
 }
 
-/// Where a script is that goes from `place` to `path`; what was before a directory that tells by itself is forgotten.
-fn behind(place: &Path, path: &str) -> PathBuf {
-    let tells = path.starts_with('~') || place.as_os_str().len() > PLACE_BYTES_MAX || may_hold_obeyed(path);
-    normal(&if tells { PathBuf::from(path) } else { place.join(path) })
+/// Where a script is that goes from `place` to `path`, behind the last directory that tells by itself; empty where there
+/// is none.
+fn behind(place: &Path, path: &Path) -> PathBuf {
+    if may_hold_obeyed(&path.to_string_lossy()) {
+        return normal(path);
+    }
+    let stays = !place.as_os_str().is_empty() && place.as_os_str().len() <= PLACE_BYTES_MAX && !path.starts_with("~");
+    if stays { normal(&place.join(path)) } else { PathBuf::new() }
 }
 
 fn is_one(word: &Word) -> bool {

@@ -84,6 +84,8 @@ fn what_is_written_after_going_into_such_a_directory() {
             "(cd .git/modules/lib && echo x > config)",
             "(cd a.git; ls); cd b/.git; cd hooks; touch update",
             "cd src; cd ../.git; cd refs; cd ..; echo x > config",
+            "cd .git; cd nowhere; cd hooks; touch update",
+            "cd .git; cd refs; cd ../hooks; touch update",
             "echo x > a.git/b/.git/hooks/update",
         ],
     );
