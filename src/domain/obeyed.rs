@@ -97,7 +97,7 @@ pub fn may_hold_obeyed(path: &str) -> bool {
         let mut above = Path::new(end).ancestors().skip(1);
         above.any(|above| !above.as_os_str().is_empty() && Path::new(path).ends_with(above))
     };
-    is_obeyed(path) || is_obeyed_by_git(&Path::new(path).join("config")) || DIRECTORIES.iter().any(|end| leads(&end))
+    is_obeyed(path) || is_obeyed_by_git(&Path::new(path).join("config")) || DIRECTORIES.iter().any(leads)
 }
 
 /// Hooks and settings of a repository, also of a bare one and of those inside another one, and where they are.
