@@ -127,12 +127,10 @@ mod tests {
     #[tokio::test]
     async fn changes_that_do_not_fit_together_are_told_as_unread() {
         let half = FRAME_BYTES_MAX / 2;
-        let told = |end| {
-            let ended = FromRunner::Ended { run: run(), end };
-            let recalled = |fate| FromRunner::Recalled { runs: vec![(run(), fate)] };
-            let FromRunner::Ended { end, .. } = &ended else { unreachable!() };
+        let told = |end: Box<RunEnd>| {
             let fates = [Fate::Ended(end.clone()), Fate::Interrupted(end.clone()), Fate::NeverSeen];
-            fates.map(recalled).into_iter().chain([ended.clone()]).collect::<Vec<_>>()
+            let recalled = fates.map(|fate| FromRunner::Recalled { runs: vec![(run(), fate)] });
+            recalled.into_iter().chain([FromRunner::Ended { run: run(), end }]).collect::<Vec<_>>()
         };
         let fits = told(end(half - 1000));
         assert!(sent(&fits).await == fits, "what fits is told short");

@@ -106,7 +106,7 @@ async fn overlays_in_which_nothing_could_land_go_after_the_runner_was_killed() {
     for number in [1, 3] {
         core.tell(ToRunner::Drop { run: run(number) }).await;
         assert_eq!(core.hear().await, FromRunner::Dropped { run: run(number), landings: vec![] });
-        assert_eq!(left(&house, &run(number)), [PathBuf::new(); 0]);
+        assert!(left(&house, &run(number)).is_empty());
     }
     house.end().await;
     assert_nothing_left(&house).await;
