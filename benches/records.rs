@@ -158,6 +158,7 @@ fn record(castoff: &Castoff, number: u32, state: RunState) -> RunRecord {
         review: None,
         yes: false,
         chat: None,
+        stop_asked: false,
         verdict: Some(verdict),
         digest: Some(plan.digest()),
         plan: Some(Box::new(plan)),
