@@ -176,12 +176,12 @@ async fn nothing_lands_that_was_written_after_the_changes_were_read_by_who_lied_
         panic!("{changes:?}")
     };
     assert!(path == "late" && *bytes > 0, "{changes:?}");
-    log.says("did not end with its exit frame").await;
     core.tell(ToRunner::Apply { run: run(0), paths: None }).await;
     let FromRunner::Applied { landings, .. } = core.hear().await else { panic!("not applied") };
     assert_eq!((landings.len(), landings[0].done.as_slice()), (1, ["late".to_owned()].as_slice()));
     let landed = std::fs::metadata(house.work().join("late")).unwrap().len();
     assert_eq!(landed, *bytes, "more landed than was told");
+    log.says("did not end with its exit frame").await;
     house.end().await;
     assert_nothing_left(&house).await;
 }
