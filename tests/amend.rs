@@ -19,7 +19,12 @@ fn what_is_allowed_always_at_the_terminal_holds_over_a_restart_until_it_is_revok
     live.until("Save this rule and run? [y/N] ");
     // A no leads back to the question; nothing is saved by it.
     live.types(b"n\n");
-    live.types(b"a\ny\n");
+    // What is typed before a question answers none.
+    let asked = |what: &str| eventually(what, || (live.said().matches(what).count() == 2).then_some(()));
+    asked("[y/N/a for always] ");
+    live.types(b"a\n");
+    asked("Save this rule and run? [y/N] ");
+    live.types(b"y\n");
     let answer = live.finish().ended(0);
     for shown in ["in these very words and no others:\r\n  factor 12\r\n", "castoff policy revoke", "12: 2 2 3"] {
         assert!(answer.stdout.contains(shown), "`{shown}`: {answer:?}");

@@ -259,13 +259,13 @@ fn what_a_run_prints_neither_hides_a_question_nor_answers_it() {
     assert!(castoff.own().join("prompt/file").exists());
 }
 
-/// The diff as it is shown for a `d` at the prompt, and all around it.
+/// The diff as it is shown for a `d` at the prompt, and all around it but what makes the terminal plain again.
 fn reviewed(mut live: Live, shown: &str) -> String {
     live.until(LAND);
     live.types(b"d\n");
     live.until(shown);
     live.types(b"n\n");
-    live.finish().ended(125).stdout
+    live.finish().ended(125).stdout.replace("\u{1b}[!p\u{1b}[0m\u{1b}(B", "")
 }
 
 #[test]

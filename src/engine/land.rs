@@ -46,7 +46,7 @@ impl Engine {
         let any = unread || end.changes.iter().any(|set| !set.changes.is_empty());
         let reasons = if unread { vec!["its changes cannot be read".to_owned()] } else { reasons };
         // The stop came too late to end it, but before anything landed.
-        let unwanted = live.record.stop_asked && end.ending.by_itself() && !unread;
+        let unwanted = live.record.stop_asked && end.ending.by_itself();
         live.record.end = Some(Box::new(end));
         step.effects.push(Effect::Tell(ToRunner::Settled { run: run.clone() }));
         match (any, reasons.is_empty()) {
@@ -62,7 +62,7 @@ impl Engine {
             }
             (true, false) => self.hold(run, &reasons.join("; "), step),
         }
-        if unread {
+        if unread && !unwanted {
             // Asked for again, once there is an engine.
             self.lost.push(run.clone());
         }

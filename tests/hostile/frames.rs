@@ -126,7 +126,6 @@ async fn a_request_out_of_its_order_is_refused_and_named() {
     let cases = [
         (Request::Diff, ToRunner::Diff { run: unknown.clone() }),
         (Request::Apply, ToRunner::Apply { run: unknown.clone(), paths: None }),
-        (Request::Drop, ToRunner::Drop { run: unknown.clone() }),
         (Request::Undo, ToRunner::Undo { run: unknown.clone() }),
     ];
     for (asked, request) in cases {
@@ -139,6 +138,9 @@ async fn a_request_out_of_its_order_is_refused_and_named() {
             other => panic!("{other:?}"),
         }
     }
+    // Of what never began here nothing is there, which is all that a drop wants.
+    core.tell(ToRunner::Drop { run: unknown.clone() }).await;
+    assert_eq!(core.hear().await, FromRunner::Dropped { run: unknown.clone(), landings: vec![] });
     // These have no answer, and change nothing.
     core.tell(ToRunner::Stop { run: unknown.clone(), cause: StopCause::Asked }).await;
     core.tell(ToRunner::Settled { run: unknown.clone() }).await;
