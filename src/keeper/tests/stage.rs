@@ -66,11 +66,11 @@ impl Stage {
         Self { root, run }
     }
 
-    /// On a disk of so many MiB; `None` for a user who may not mount.
-    pub(super) fn on_a_disk_of(mib: u64) -> Option<(Self, SmallDisk)> {
+    /// On a disk of so many MiB, by who may mount.
+    pub(super) fn on_a_disk_of(mib: u64) -> (Self, SmallDisk) {
         let root = tempfile::tempdir().unwrap();
-        let disk = SmallDisk::at(root.path(), mib)?;
-        Some((Self::at(root), disk))
+        let disk = SmallDisk::at(root.path(), mib).expect("the test may mount");
+        (Self::at(root), disk)
     }
 
     pub(super) fn host(&self, path: &str) -> PathBuf {
@@ -201,4 +201,19 @@ pub(super) fn one_of_each() -> Stage {
     fs::set_permissions(stage.upper("new"), fs::Permissions::from_mode(0o555)).unwrap();
     fs::set_permissions(stage.host("tree/b"), fs::Permissions::from_mode(0o555)).unwrap();
     stage
+}
+
+/// Whether the caller may mount, as root does. For others the test `name` runs in a program of its own, where it may, and
+/// must pass there.
+#[expect(clippy::disallowed_methods, reason = "this test itself, where a disk is its own")]
+pub(super) fn may_mount(name: &str) -> bool {
+    if rustix::process::geteuid().is_root() {
+        return true;
+    }
+    let mut test = std::process::Command::new("unshare");
+    test.args(["--user", "--map-root-user", "--mount"]).arg(std::env::current_exe().unwrap());
+    let ended = test.args(["--exact", &format!("keeper::tests::full::{name}"), "--nocapture"]).output().unwrap();
+    let said = String::from_utf8_lossy(&ended.stdout) + String::from_utf8_lossy(&ended.stderr);
+    assert!(ended.status.success() && said.contains("1 passed"), "{said}");
+    false
 }

@@ -39,7 +39,7 @@ impl After {
     /// After this error; `said` when the message says already that it may be there.
     pub(super) fn of(error: &SendError, said: bool, pause: Duration) -> Self {
         match error {
-            SendError::RetryAfter { seconds } => Self::Again(Duration::from_secs(*seconds).min(RETRY_MAX * 10)),
+            SendError::RetryAfter { seconds } => Self::Again(Duration::from_secs(*seconds)),
             SendError::Blocked { .. } => Self::Lost,
             SendError::NotSent(TelegramError::Refused { .. } | TelegramError::TooLarge { .. }) => {
                 tracing::warn!("a message cannot be shown: {error}");
@@ -138,4 +138,17 @@ async fn again(bot: Bot, chat: i64, (mut message, mut error): (Outgoing, SendErr
         }
     }
     tracing::warn!("an answer was not shown: {error}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wait_that_telegram_asks_for_is_kept_whole() {
+        for seconds in [1, 60, 3600] {
+            let after = After::of(&SendError::RetryAfter { seconds }, false, RETRY_FIRST);
+            assert_eq!(after, After::Again(Duration::from_secs(seconds)));
+        }
+    }
 }
