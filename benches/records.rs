@@ -185,6 +185,7 @@ fn plan(castoff: &Castoff, number: u32) -> Plan {
         covers: Vec::new(),
         limits: Limits::default(),
         review: Review::Risky,
+        deletions: false,
     }
 }
 

@@ -97,6 +97,7 @@ fn sample(stage: &Stage, image: Image) -> Plan {
         ],
         limits: Limits::default(),
         review: Review::Never,
+        deletions: false,
     }
 }
 

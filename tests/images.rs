@@ -21,21 +21,24 @@ fn engine() -> PathBuf {
     host.as_deref().unwrap_or("unix:///var/run/docker.sock").trim_start_matches("unix://").into()
 }
 
-/// A socket that leads to the engine, but while `shut` hides `workbench` and builds nothing.
-fn door(socket: &Path, shut: &Arc<AtomicBool>) {
+/// Status and body for a request line that does not reach the engine.
+type Answer = Option<(&'static str, &'static str)>;
+
+/// A socket that leads to the engine, but for what `refuse` answers.
+fn door(socket: &Path, refuse: impl Fn(&str) -> Answer + Send + Sync + 'static) {
     let listener = UnixListener::bind(socket).unwrap();
-    let shut = Arc::clone(shut);
+    let refuse = Arc::new(refuse);
     std::thread::spawn(move || {
         for client in listener.incoming() {
-            let shut = Arc::clone(&shut);
+            let refuse = Arc::clone(&refuse);
             // A client that leaves in between is no failure of the test.
-            std::thread::spawn(move || drop(pass(client.unwrap(), shut.load(Ordering::SeqCst))));
+            std::thread::spawn(move || drop(pass(client.unwrap(), &*refuse)));
         }
     });
 }
 
 /// One request, one answer: the connection ends with it.
-fn pass(mut client: UnixStream, shut: bool) -> std::io::Result<()> {
+fn pass(mut client: UnixStream, refuse: &dyn Fn(&str) -> Answer) -> std::io::Result<()> {
     let (mut head, mut byte) = (Vec::new(), [0]);
     while !head.ends_with(b"\r\n\r\n") {
         client.read_exact(&mut byte)?;
@@ -43,14 +46,7 @@ fn pass(mut client: UnixStream, shut: bool) -> std::io::Result<()> {
     }
     let head = String::from_utf8(head).unwrap();
     let (line, rest) = head.split_once("\r\n").unwrap();
-    let answer = match shut {
-        true if line.contains("/images/json") && line.contains("workbench") => Some(("200 OK", "[]")),
-        true if line.starts_with("POST") && line.contains("/build?") && line.contains("workbench") => {
-            Some(("500 Internal Server Error", r#"{"message":"the shelf is empty"}"#))
-        }
-        _ => None,
-    };
-    if let Some((status, body)) = answer {
+    if let Some((status, body)) = refuse(line) {
         let length = body.len();
         return write!(
             client,
@@ -74,7 +70,14 @@ fn a_workbench_that_cannot_be_built_is_said_and_tried_again_and_base_runs_meanwh
     let castoff = Castoff::prepare(&[]);
     let socket = castoff.root().join("engine.sock");
     let shut = Arc::new(AtomicBool::new(true));
-    door(&socket, &shut);
+    let refuses = Arc::clone(&shut);
+    door(&socket, move |line| match refuses.load(Ordering::SeqCst) {
+        true if line.contains("/images/json") && line.contains("workbench") => Some(("200 OK", "[]")),
+        true if line.starts_with("POST") && line.contains("/build?") && line.contains("workbench") => {
+            Some(("500 Internal Server Error", r#"{"message":"the shelf is empty"}"#))
+        }
+        _ => None,
+    });
     castoff.launch(&[("DOCKER_HOST", &format!("unix://{}", socket.display()))]);
     let said = eventually("the failed build is said", || {
         let status = castoff.castoff(&["status"]);
@@ -95,6 +98,30 @@ fn a_workbench_that_cannot_be_built_is_said_and_tried_again_and_base_runs_meanwh
     let status = castoff.castoff(&["status"]).ended(0).stdout;
     assert!(status.contains("images base, workbench\n") && !status.contains("warning: "), "{status}");
     assert_eq!(castoff.run("echo 'console.log(6 * 7)' > a.js && node a.js").ended(0).stdout, "42\n");
+}
+
+#[test]
+fn a_container_that_the_engine_does_not_remove_stops_runs_only_while_it_runs() {
+    let castoff = Castoff::prepare(&[]);
+    let socket = castoff.root().join("engine.sock");
+    let label = format!("castoff.home={}", castoff.home().display());
+    let images = docker(&["images", "-q", "--filter", "label=castoff.image=base"]);
+    let run = ["run", "-d", "--network", "none", "--label", &label, images.lines().next().unwrap(), "sleep", "600"];
+    let container = docker(&run).trim().to_owned();
+    let kept = container.clone();
+    door(&socket, move |line| {
+        let refused = line.starts_with("DELETE") && line.contains(&kept);
+        refused.then_some(("500 Internal Server Error", r#"{"message":"device or resource busy"}"#))
+    });
+    castoff.launch(&[("DOCKER_HOST", &format!("unix://{}", socket.display()))]);
+    eventually("what cannot be removed is said", || {
+        castoff.castoff(&["status"]).stdout.contains("device or resource busy").then_some(())
+    });
+    castoff.castoff(&["status", "--health"]).ended(69);
+    docker(&["stop", "-t", "0", &container]);
+    eventually("runs start", || (castoff.castoff(&["run", "--", "echo on"]).stdout == "on\n").then_some(()));
+    docker(&["inspect", &container]);
+    docker(&["rm", &container]);
 }
 
 /// Puts an image without layers into the engine, made in 2020 or now; returns its id.

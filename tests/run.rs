@@ -66,7 +66,7 @@ fn one_argument_is_a_script_and_several_are_words() {
 #[test]
 fn the_exit_code_says_what_became_of_it() {
     let castoff = usual();
-    castoff.run("mkdir -p codes; echo > codes/file").ended(0);
+    castoff.run("mkdir -p codes/target; echo | tee codes/file > codes/target/file").ended(0);
     let many: Vec<String> =
         ["run", "--", "echo"].map(str::to_owned).into_iter().chain(vec!["a".repeat(100_000); 10]).collect();
     let many: Vec<&str> = many.iter().map(String::as_str).collect();
@@ -80,6 +80,7 @@ fn the_exit_code_says_what_became_of_it() {
         (&["run", "--", "nmap localhost"], 125, "`nmap`"),
         (&["run", "--", "sudo ls"], 125, "sudo"),
         (&["run", "--", "rm -rf codes/file"], 75, "deletes `codes/file`"),
+        (&["run", "--", "rm codes/target/file"], 75, "deletes `codes/target/file`"),
         (&["run", "--", &parentheses], 65, "nested"),
         (&["run", "--", "echo a\u{7}b"], 65, "U+0007"),
         (&["run", "--", "echo a\u{202e}b"], 65, "U+202E"),

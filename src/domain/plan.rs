@@ -41,6 +41,8 @@ pub struct Plan {
     pub limits: Limits,
     /// Which changes wait for a review.
     pub review: Review,
+    /// Whether each deletion is one of them, also in caches and of what the turn made: `delete` is taken literally.
+    pub deletions: bool,
 }
 
 /// Standard input of a script: its digest stands in the plan, its bytes travel beside it.
@@ -166,6 +168,10 @@ impl Plan {
         }
         fields.limits(&self.limits);
         fields.number(self.review as u64);
+        // Last, and only where it holds.
+        if self.deletions {
+            fields.text("each deletion");
+        }
         Digest::from_bytes(fields.0.finalize().into())
     }
 }
@@ -273,6 +279,7 @@ mod tests {
             covers: Vec::new(),
             limits: Limits::default(),
             review: Review::Risky,
+            deletions: false,
         }
     }
 

@@ -88,6 +88,8 @@ impl From<Script> for String {
 
 /// Most parentheses inside one another: the parser backtracks exponentially beyond 22.
 const PARENS_MAX: usize = 16;
+/// What the text of a here-document counts as: a level in it takes the parser many times as long.
+const HEREDOC_PARENS: usize = 4;
 /// Most blocks (`{`, `if`, `case`, `do`, `${`) inside one another.
 const BLOCKS_MAX: usize = 64;
 /// Most openers in all, nested or not: what the parser's stack surely holds.
@@ -111,7 +113,8 @@ fn check_nesting(text: &str) -> Result<(), BadScript> {
             return Err(BadScript::TooDeep { what: "blocks", most: BLOCKS_MAX });
         }
     }
-    if Nesting::new(text).deepest() > PARENS_MAX {
+    let (deepest, unsure) = Nesting::new(text, true).scan();
+    if deepest > PARENS_MAX || (unsure && Nesting::new(text, false).scan().0 > PARENS_MAX) {
         return Err(BadScript::TooDeep { what: "parentheses", most: PARENS_MAX });
     }
     Ok(())
@@ -120,10 +123,13 @@ fn check_nesting(text: &str) -> Result<(), BadScript> {
 /// What a character stands in, for the scan of parentheses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Frame {
-    /// `(` … `)`, with the number of open `case`s, whose patterns close nothing.
-    Paren(usize),
+    /// `(` … `)`, with the number of open `case`s, whose patterns close nothing, and whether it may be arithmetic: its
+    /// `(` follows another at once.
+    Paren(usize, bool),
     /// `"` … `"`.
     Double,
+    /// The text of a here-document.
+    Heredoc,
     /// `` ` `` … `` ` ``.
     Backquote,
 }
@@ -134,44 +140,64 @@ struct Nesting<'a> {
     rest: std::iter::Peekable<std::str::Chars<'a>>,
     frames: Vec<Frame>,
     word: String,
-    heredocs: Vec<String>,
+    previous: char,
+    /// Open `[` and `${`.
+    brackets: usize,
+    /// Whether `<<` is a redirection at all.
+    follows: bool,
+    /// Ends of the here-documents that begin with the next line, and whether their text is taken as it is.
+    heredocs: Vec<(String, bool)>,
+    /// What is around `rest`.
+    around: usize,
     deepest: usize,
+    /// Whether a `<<` may have been none.
+    unsure: bool,
 }
 
 impl<'a> Nesting<'a> {
-    fn new(text: &'a str) -> Self {
+    fn new(text: &'a str, follows: bool) -> Self {
         Self {
             rest: text.chars().peekable(),
             frames: Vec::new(),
             word: String::new(),
+            previous: '\n',
+            brackets: 0,
+            follows,
             heredocs: Vec::new(),
+            around: 0,
             deepest: 0,
+            unsure: false,
         }
     }
 
-    fn deepest(mut self) -> usize {
+    /// How deep it goes, and whether that is sure.
+    fn scan(mut self) -> (usize, bool) {
         let mut top_cases = 0;
         while let Some(character) = self.rest.next() {
-            if self.frames.last() == Some(&Frame::Double) {
-                self.in_double(character);
-            } else {
-                self.in_code(character, &mut top_cases);
+            match self.frames.last() {
+                Some(quoted @ (Frame::Double | Frame::Heredoc)) => self.in_double(character, *quoted),
+                Some(Frame::Paren(..) | Frame::Backquote) | None => self.in_code(character, &mut top_cases),
             }
-            let depth = self.frames.iter().filter(|frame| matches!(frame, Frame::Paren(_) | Frame::Backquote)).count();
-            self.deepest = self.deepest.max(depth);
+            self.previous = character;
+            self.deepest = self.deepest.max(self.depth());
             if self.deepest > PARENS_MAX {
                 break;
             }
         }
-        self.deepest
+        (self.deepest, self.unsure)
     }
 
-    fn in_double(&mut self, character: char) {
+    fn depth(&self) -> usize {
+        let open = self.frames.iter().filter(|frame| matches!(frame, Frame::Paren(..) | Frame::Backquote));
+        self.around + open.count()
+    }
+
+    fn in_double(&mut self, character: char, frame: Frame) {
         match character {
             '\\' => drop(self.rest.next()),
-            '"' => drop(self.frames.pop()),
+            '"' if frame == Frame::Double => drop(self.frames.pop()),
             '`' => self.backquote(),
-            '$' if self.rest.next_if_eq(&'(').is_some() => self.frames.push(Frame::Paren(0)),
+            '$' if self.rest.next_if_eq(&'(').is_some() => self.frames.push(Frame::Paren(0, false)),
             _ => {}
         }
     }
@@ -190,8 +216,8 @@ impl<'a> Nesting<'a> {
         }
         let word = std::mem::take(&mut self.word);
         let cases = match self.frames.last_mut() {
-            Some(Frame::Paren(cases)) => cases,
-            Some(Frame::Double | Frame::Backquote) | None => top_cases,
+            Some(Frame::Paren(cases, _)) => cases,
+            Some(Frame::Double | Frame::Heredoc | Frame::Backquote) | None => top_cases,
         };
         match word.as_str() {
             "case" => *cases += 1,
@@ -204,9 +230,12 @@ impl<'a> Nesting<'a> {
             '\'' => while self.rest.next().is_some_and(|c| c != '\'') {},
             '"' => self.frames.push(Frame::Double),
             '`' => self.backquote(),
-            '(' => self.frames.push(Frame::Paren(0)),
-            ')' if !in_case && matches!(self.frames.last(), Some(Frame::Paren(_))) => drop(self.frames.pop()),
-            '<' if self.rest.next_if_eq(&'<').is_some() => self.heredoc_mark(),
+            '(' => self.frames.push(Frame::Paren(0, self.previous == '(')),
+            ')' if !in_case && matches!(self.frames.last(), Some(Frame::Paren(..))) => drop(self.frames.pop()),
+            '[' => self.brackets += 1,
+            '{' if self.previous == '$' => self.brackets += 1,
+            ']' | '}' => self.brackets = self.brackets.saturating_sub(1),
+            '<' if self.follows && self.rest.next_if_eq(&'<').is_some() => self.heredoc_mark(),
             ' ' | '\t' | ';' | '&' | '|' if self.rest.peek() == Some(&'#') => {
                 while self.rest.next_if(|c| *c != '\n').is_some() {}
             }
@@ -219,33 +248,37 @@ impl<'a> Nesting<'a> {
         if self.rest.next_if_eq(&'<').is_some() {
             return;
         }
+        self.unsure |= self.brackets > 0 || self.frames.iter().any(|frame| matches!(frame, Frame::Paren(_, true)));
         while self.rest.next_if(|c| matches!(c, '-' | ' ' | '\t')).is_some() {}
-        let mut mark = String::new();
+        let (mut mark, mut literal) = (String::new(), false);
         while let Some(c) =
             self.rest.next_if(|c| !c.is_whitespace() && !matches!(c, ';' | '&' | '|' | '(' | ')' | '<' | '>'))
         {
-            if !matches!(c, '\'' | '"' | '\\') {
+            if matches!(c, '\'' | '"' | '\\') {
+                literal = true;
+            } else {
                 mark.push(c);
             }
         }
-        self.heredocs.push(mark);
+        self.heredocs.push((mark, literal));
     }
 
     fn heredoc_bodies(&mut self) {
-        for mark in std::mem::take(&mut self.heredocs) {
-            loop {
-                let mut line = String::new();
-                let mut ended = true;
-                for c in self.rest.by_ref() {
-                    if c == '\n' {
-                        ended = false;
-                        break;
-                    }
-                    line.push(c);
-                }
-                if ended || line.trim_start_matches('\t') == mark {
-                    break;
-                }
+        for (mark, literal) in std::mem::take(&mut self.heredocs) {
+            let (mut body, mut ended) = (String::new(), false);
+            while !ended && self.rest.peek().is_some() {
+                let line: String = self.rest.by_ref().take_while(|c| *c != '\n').collect();
+                ended = line.trim_start_matches('\t') == mark;
+                body.push_str(&line);
+                body.push('\n');
+            }
+            self.unsure |= !ended;
+            let around = self.depth() + HEREDOC_PARENS;
+            if !literal && around <= PARENS_MAX {
+                let inside = Nesting { frames: vec![Frame::Heredoc], around, ..Nesting::new(&body, true) };
+                let (deepest, unsure) = inside.scan();
+                self.deepest = self.deepest.max(deepest);
+                self.unsure |= unsure;
             }
         }
     }
@@ -264,6 +297,13 @@ mod tests {
             "( \")\" ".repeat(17),
             "( case a in a) ".repeat(17),
             "( # )\n".repeat(17),
+            format!("cat <<E\n{}\nE", "$( ".repeat(13)),
+            format!("cat <<E\n$(cat <<F\n{}\nF\n)\nE", "$( ".repeat(9)),
+            format!("echo $((1<<2))\n{}", "(".repeat(17)),
+            format!("echo $((1<<2))\n{}\n2))", "( ".repeat(17)),
+            format!("echo $[1<<2]\n{}\n2]", "( ".repeat(17)),
+            format!("echo ${{a:1<<2}}\n{}\n2}}", "( ".repeat(17)),
+            format!("cat <<E\n{}", "( ".repeat(17)),
         ] {
             let refused = Script::new(text.clone());
             assert!(matches!(refused, Err(BadScript::TooDeep { .. })), "{text:.40}");
@@ -271,9 +311,12 @@ mod tests {
         assert_eq!(Script::new("echo $( ".repeat(17)), Err(deep));
         assert!(matches!(Script::new("{ ".repeat(65)), Err(BadScript::TooDeep { what: "blocks", .. })));
         assert!(matches!(Script::new("if a; then ".repeat(65)), Err(BadScript::TooDeep { .. })));
-        for fine in
-            ["echo $(date); ".repeat(100), "echo ':-((((((((((((((((((((((('".to_owned(), "f() { a; }\n".repeat(99)]
-        {
+        for fine in [
+            "echo $(date); ".repeat(100),
+            "echo ':-((((((((((((((((((((((('".to_owned(),
+            "f() { a; }\n".repeat(99),
+            format!("cat <<E\n{}\nE", "( ".repeat(99)),
+        ] {
             assert!(Script::new(fine.clone()).is_ok(), "{fine:.40}");
         }
     }

@@ -35,10 +35,11 @@ impl Engine {
         });
         audit(step, None, "run.ended", (run, detail));
         step.records.push(Record::Input { run: run.clone(), person: live.record.person.clone(), bytes: None });
-        let review = live.record.plan.as_ref().map_or(Review::Changes, |plan| plan.review);
+        let (review, deletions) =
+            live.record.plan.as_ref().map_or((Review::Changes, true), |plan| (plan.review, plan.deletions));
         let made = self.turns.get(&live.record.turn).map_or(&NOTHING, |turn| &turn.record.made);
         let reasons = if end.ending.by_itself() {
-            risk::reasons(&end.changes, review, made)
+            risk::reasons(&end.changes, review, deletions, made)
         } else {
             vec![held_because(&end.ending)]
         };

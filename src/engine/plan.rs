@@ -82,6 +82,7 @@ pub fn draft(
         covers,
         limits: policy.limits().clone(),
         review: wishes.review.map_or(decision.review, |asked| asked.max(decision.review)),
+        deletions: decision.deletions,
     })
 }
 

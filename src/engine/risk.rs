@@ -16,12 +16,13 @@ const CACHES: &[&str] =
     &[".git", "node_modules", "target", ".venv", "__pycache__", ".cache", ".pytest_cache", ".mypy_cache", ".npm"];
 
 /// Why these changes must wait for a person under `review`; empty when they may land. `made` are the
-/// absolute paths that earlier runs of the same turn added: to delete those again is no loss.
-pub fn reasons(sets: &[ChangeSet], review: Review, made: &BTreeSet<PathBuf>) -> Vec<String> {
+/// absolute paths that earlier runs of the same turn added: to delete those again is no loss, unless each of the
+/// `deletions` counts.
+pub fn reasons(sets: &[ChangeSet], review: Review, deletions: bool, made: &BTreeSet<PathBuf>) -> Vec<String> {
     if sets.iter().all(|set| set.changes.is_empty()) {
         return Vec::new();
     }
-    let risky = || risky(sets, made);
+    let risky = || risky(sets, deletions, made);
     match review {
         Review::Never => Vec::new(),
         Review::Risky => risky(),
@@ -31,14 +32,15 @@ pub fn reasons(sets: &[ChangeSet], review: Review, made: &BTreeSet<PathBuf>) -> 
     }
 }
 
-fn risky(sets: &[ChangeSet], made: &BTreeSet<PathBuf>) -> Vec<String> {
+fn risky(sets: &[ChangeSet], deletions: bool, made: &BTreeSet<PathBuf>) -> Vec<String> {
     let changes = || sets.iter().flat_map(|set| &set.changes);
     let mut reasons = Vec::new();
     let obeyed = changes().filter(|change| is_obeyed_by_host(change)).map(|change| change.path.clone());
     reasons.extend(named("the host would obey", obeyed));
-    let lost = |set: &ChangeSet, change: &Change| {
-        loses_files(change) && !is_cache(&change.path) && !is_made(&set.workspace.join(&change.path), change, made)
+    let spared = |set: &ChangeSet, change: &Change| {
+        is_cache(&change.path) || is_made(&set.workspace.join(&change.path), change, made)
     };
+    let lost = |set: &ChangeSet, change: &Change| loses_files(change) && (deletions || !spared(set, change));
     let gone = sets.iter().flat_map(|set| set.changes.iter().filter(|change| lost(set, change)));
     reasons.extend(named("deletes", gone.map(|change| change.path.clone())));
     let count = changes().filter(|change| !is_cache(&change.path)).count();
@@ -111,7 +113,7 @@ mod tests {
     fn check(path: &str, before: Option<Node>, after: Option<Node>, review: Review, waits: bool) {
         let change = Change { path: path.to_owned(), before, after };
         let set = ChangeSet { workspace: "/w".into(), changes: vec![change], refused: vec![] };
-        assert_eq!(!reasons(&[set], review, &BTreeSet::new()).is_empty(), waits, "{path} {review:?}");
+        assert_eq!(!reasons(&[set], review, false, &BTreeSet::new()).is_empty(), waits, "{path} {review:?}");
     }
 
     #[test]
@@ -161,9 +163,10 @@ mod tests {
         let change = |number: usize| Change { path: format!("f{number}"), before: None, after: file() };
         let set =
             |count| ChangeSet { workspace: "/w".into(), changes: (0..count).map(change).collect(), refused: vec![] };
-        assert!(reasons(&[set(BULK_PATHS)], Review::Risky, &BTreeSet::new()).is_empty());
-        assert!(!reasons(&[set(BULK_PATHS + 1)], Review::Risky, &BTreeSet::new()).is_empty());
+        assert!(reasons(&[set(BULK_PATHS)], Review::Risky, false, &BTreeSet::new()).is_empty());
+        assert!(!reasons(&[set(BULK_PATHS + 1)], Review::Risky, false, &BTreeSet::new()).is_empty());
     }
+
     #[test]
     fn what_the_turn_made_may_go_again() {
         let directory = |entries| Some(Node { kind: NodeKind::Directory { entries }, mode: 0o755 });
@@ -171,12 +174,27 @@ mod tests {
         let waits = |path: &str, before: Option<Node>| {
             let change = Change { path: path.to_owned(), before, after: None };
             let set = ChangeSet { workspace: "/w".into(), changes: vec![change], refused: vec![] };
-            !reasons(&[set], Review::Risky, &made).is_empty()
+            !reasons(&[set], Review::Risky, false, &made).is_empty()
         };
         assert!(!waits("a", file()));
         assert!(waits("b", file()));
         assert!(!waits("d", directory(2)));
         assert!(waits("d", directory(3)), "somebody else put a file into it");
         assert!(waits("e", directory(0)));
+    }
+
+    #[test]
+    fn each_deletion_waits_where_delete_is_asked_about() {
+        let made: BTreeSet<PathBuf> = [PathBuf::from("/w/a")].into();
+        let why = |path: &str, after: Option<Node>, review| {
+            let change = Change { path: path.to_owned(), before: file(), after };
+            let set = ChangeSet { workspace: "/w".into(), changes: vec![change], refused: vec![] };
+            reasons(&[set], review, true, &made)
+        };
+        for path in ["a", "node_modules/x/index.js", ".git/index", "target/debug/x"] {
+            assert_eq!(why(path, None, Review::Risky), [format!("deletes `{path}`")]);
+            assert_eq!(why(path, None, Review::Changes), [format!("deletes `{path}`")]);
+            assert!(why(path, file(), Review::Risky).is_empty());
+        }
     }
 }

@@ -58,6 +58,8 @@ pub struct Decision {
     pub network: Network,
     /// Which changes wait for a person.
     pub review: Review,
+    /// Whether each deletion is one of them, whatever it is of.
+    pub deletions: bool,
     /// The smallest image that has the programs.
     pub image: String,
     /// The nearest allowed thing, for a refusal.
@@ -261,6 +263,7 @@ impl<'a> Draft<'a> {
             effects: self.effects.into_iter().map(|(effect, _)| effect).collect(),
             network: self.network,
             review: self.review,
+            deletions: self.policy.asks_about_deletions(),
             image: if self.image == "base" { smallest_image(programs) } else { self.image }.to_owned(),
             suggestion: self.suggestion.filter(|_| verdict == Verdict::Deny),
             approvers: self.approvers.filter(|_| verdict == Verdict::Ask).unwrap_or_default(),

@@ -223,6 +223,11 @@ impl Policy {
         self.spec.effects.iter().any(|effect| effect == "exec")
     }
 
+    /// Whether changes wait for each deletion, whatever it is of.
+    pub(crate) fn asks_about_deletions(&self) -> bool {
+        self.spec.effects.iter().any(|effect| effect == "delete")
+    }
+
     /// What the allow list says, as written; `None` for the basics.
     pub fn allowed_patterns(&self) -> Option<Vec<String>> {
         let rules = self.spec.allow.as_ref()?;

@@ -165,6 +165,7 @@ mod tests {
             covers: vec![cover("/w/.ssh")],
             limits: Limits::default(),
             review: Review::Risky,
+            deletions: false,
         };
         let allowed = Allowed {
             mounts: vec![overlay("/h"), overlay("/w"), Mount { path: "/r".into(), access: Access::Read }],

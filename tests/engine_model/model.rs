@@ -143,12 +143,10 @@ impl Model {
         for (id, record) in &self.stored.runs {
             let was = before.runs.get(id).map(|record| &record.state);
             let Some(end) = record.end.as_deref().filter(|_| was == Some(&RunState::Running)) else { continue };
-            let review = record.plan.as_ref().unwrap().review;
+            let plan = record.plan.as_ref().unwrap();
+            let reasons = risk::reasons(&end.changes, plan.review, plan.deletions, &BTreeSet::new());
             let owner = record.person == PersonId::owner();
-            if end.ending.by_itself()
-                && !record.stop_asked
-                && (risk::reasons(&end.changes, review, &BTreeSet::new()).is_empty() || record.yes && owner)
-            {
+            if end.ending.by_itself() && !record.stop_asked && (reasons.is_empty() || record.yes && owner) {
                 self.may_land.insert(id.clone(), None);
             }
         }

@@ -150,7 +150,7 @@ fn usual(owner: &str) -> Vec<(&'static str, String)> {
         "owner: {{ name: Ann{owner} }}\nusers:\n  - {{ id: ben, name: Ben, trust_level: trusted, \
          telegram_id: \"{PARTNER}\" }}\n  - {{ id: bad, name: Bad, trust_level: blocked, telegram_id: \"777\" }}\n"
     );
-    let tools = "require_approval: [\"delete\", \"git\"]\nfiles: { allowed_paths: [\"WORK\"] }\n".to_owned();
+    let tools = "require_approval: [\"git\"]\nfiles: { allowed_paths: [\"WORK\"] }\n".to_owned();
     vec![("users.yaml", users), ("tools.yaml", tools)]
 }
 

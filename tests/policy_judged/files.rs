@@ -150,4 +150,6 @@ fn effects_ask_where_the_policy_wants_it() {
     ] {
         assert_eq!(decision(&policy(""), script).effects, effects, "{script}");
     }
+    assert!(decision(&policy("require_approval: [delete]\n"), "ls").deletions, "whatever the text shows");
+    assert!(!decision(&asks, "rm a").deletions);
 }

@@ -19,6 +19,8 @@ const REPEATED: &[(&str, &str, &str)] = &[
     ("echo ", "${a[", ""),
     ("cat <<E\n$(a ", "Y$((a[s&Y$ (a[s", "\nE"),
     ("cat <<E\n", "\"${a[b c$", "\nE"),
+    ("cat <<E\n.$(((?", "(", "?7?<<\nE"),
+    ("echo $((1<<2))\n", "( ", ""),
     ("echo \"${a[b ${a[b ${a[b ${a[b ${a[b ${a[b ", "]} ", "\""),
     ("", "while ", "a"),
     ("", "until a; ", "b"),

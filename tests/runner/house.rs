@@ -134,6 +134,7 @@ impl House {
             covers: Vec::new(),
             limits: Limits { wall_time_ms: 20_000, ..Limits::default() },
             review: Review::Risky,
+            deletions: false,
         }
     }
 }

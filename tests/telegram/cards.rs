@@ -41,6 +41,7 @@ fn a_plan(script: &str) -> Plan {
         covers: vec![Cover { path: PathBuf::from("/home/ada/.ssh"), kind: CoverKind::Directory }],
         limits: Limits::default(),
         review: Review::Risky,
+        deletions: false,
     }
 }
 

@@ -251,6 +251,7 @@ impl Ground {
             covers,
             limits,
             review: Review::Changes,
+            deletions: false,
         })
     }
 

@@ -26,6 +26,7 @@ impl Plan {
         facts.push(("limits", self.limits.to_string()));
         let review = match self.review {
             Review::Never => "none: changes land at once",
+            Review::Risky if self.deletions => "of risky changes and of each deletion",
             Review::Risky => "of risky changes",
             Review::Changes => "of all changes",
         };

@@ -29,6 +29,8 @@ pub(super) struct Row {
     covers: Vec<Cover>,
     limits: Limits,
     review: Review,
+    #[serde(default)]
+    deletions: bool,
 }
 
 /// A plan that does nothing, or two things.
@@ -57,6 +59,7 @@ impl TryFrom<Row> for Plan {
             covers: row.covers,
             limits: row.limits,
             review: row.review,
+            deletions: row.deletions,
         })
     }
 }
@@ -80,6 +83,7 @@ impl From<Plan> for Row {
             covers: plan.covers,
             limits: plan.limits,
             review: plan.review,
+            deletions: plan.deletions,
         }
     }
 }

@@ -21,6 +21,7 @@ fn plan(mounts: &[(&str, Access)], covers: &[(&str, CoverKind)]) -> Plan {
         covers: covers.iter().map(|(path, kind)| Cover { path: path.into(), kind: *kind }).collect(),
         limits: Limits::default(),
         review: Review::Never,
+        deletions: false,
     }
 }
 

@@ -29,6 +29,7 @@ fn plan() -> Plan {
         covers: vec![Cover { path: "/w/k".into(), kind: CoverKind::Directory }],
         limits: Limits::default(),
         review: Review::Never,
+        deletions: false,
     }
 }
 
