@@ -145,6 +145,8 @@ struct Nesting<'a> {
     brackets: usize,
     /// Whether `<<` is a redirection at all.
     follows: bool,
+    /// Whether quotes and comments hide anything: in arithmetic they do not.
+    quotes: bool,
     /// Ends of the here-documents that begin with the next line, and whether their text is taken as it is.
     heredocs: Vec<(String, bool)>,
     /// What is around `rest`.
@@ -163,6 +165,7 @@ impl<'a> Nesting<'a> {
             previous: '\n',
             brackets: 0,
             follows,
+            quotes: true,
             heredocs: Vec::new(),
             around: 0,
             deepest: 0,
@@ -226,6 +229,8 @@ impl<'a> Nesting<'a> {
         }
         let in_case = *cases > 0;
         match character {
+            '\\' if !self.quotes => drop(self.rest.next_if_eq(&')')),
+            '\'' | '"' | '#' if !self.quotes => {}
             '\\' => self.word.extend(self.rest.next().map(|_| '\\')),
             '\'' => while self.rest.next().is_some_and(|c| c != '\'') {},
             '"' => self.frames.push(Frame::Double),
@@ -236,7 +241,7 @@ impl<'a> Nesting<'a> {
             '{' if self.previous == '$' => self.brackets += 1,
             ']' | '}' => self.brackets = self.brackets.saturating_sub(1),
             '<' if self.follows && self.rest.next_if_eq(&'<').is_some() => self.heredoc_mark(),
-            ' ' | '\t' | ';' | '&' | '|' if self.rest.peek() == Some(&'#') => {
+            ' ' | '\t' | ';' | '&' | '|' if self.quotes && self.rest.peek() == Some(&'#') => {
                 while self.rest.next_if(|c| *c != '\n').is_some() {}
             }
             '\n' => self.heredoc_bodies(),
@@ -275,10 +280,13 @@ impl<'a> Nesting<'a> {
             self.unsure |= !ended;
             let around = self.depth() + HEREDOC_PARENS;
             if !literal && around <= PARENS_MAX {
-                let inside = Nesting { frames: vec![Frame::Heredoc], around, ..Nesting::new(&body, true) };
-                let (deepest, unsure) = inside.scan();
-                self.deepest = self.deepest.max(deepest);
-                self.unsure |= unsure;
+                for quotes in [true, false] {
+                    let inside =
+                        Nesting { frames: vec![Frame::Heredoc], around, quotes, ..Nesting::new(&body, quotes) };
+                    let (deepest, unsure) = inside.scan();
+                    self.deepest = self.deepest.max(deepest);
+                    self.unsure |= unsure;
+                }
             }
         }
     }
@@ -299,6 +307,7 @@ mod tests {
             "( # )\n".repeat(17),
             format!("cat <<E\n{}\nE", "$( ".repeat(13)),
             format!("cat <<E\n$(cat <<F\n{}\nF\n)\nE", "$( ".repeat(9)),
+            format!("cat <<E\n$((('{}\nE", "(".repeat(10)),
             format!("echo $((1<<2))\n{}", "(".repeat(17)),
             format!("echo $((1<<2))\n{}\n2))", "( ".repeat(17)),
             format!("echo $[1<<2]\n{}\n2]", "( ".repeat(17)),
