@@ -226,6 +226,7 @@ fn write_text(script: &str, decision: &Decision, out: &mut impl Write) -> anyhow
     };
     let review = match decision.review {
         Review::Never => "never",
+        Review::Risky if decision.deletions => "risky, and each deletion",
         Review::Risky => "risky",
         Review::Changes => "changes",
     };

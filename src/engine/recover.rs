@@ -23,7 +23,7 @@ use crate::policy::Policy;
 use crate::protocol::runner::{Fate, Readiness, ToRunner};
 
 /// How long a runner that is away may be one that is being started anew, in milliseconds.
-const AWAY_MS: u64 = 10_000;
+const AWAY_MS: u64 = 20_000;
 /// Between two questions for changes that could not be read, in milliseconds.
 const ASK_AGAIN_MS: u64 = 30_000;
 /// Stands at the end of what is on record of a run whose core was gone meanwhile.

@@ -139,6 +139,9 @@ impl Policy {
             Review::Changes => "before any change to a file lands",
             Review::Risky | Review::Never if asked("overwrite") => "before any change to a file lands",
             Review::Never if !["delete", "bulk", "obeyed"].into_iter().any(asked) => return None,
+            Review::Risky | Review::Never if asked("delete") => {
+                "before any deletion, changes to very many files, or to files that the computer obeys"
+            }
             Review::Risky | Review::Never => {
                 "before deletions, changes to very many files, or to files that the computer obeys"
             }

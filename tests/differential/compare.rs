@@ -112,7 +112,11 @@ impl Lists {
             name.chars().all(|c| c.is_ascii_alphanumeric() || "_-./".contains(c))
                 && base_name(name).starts_with(|c: char| c.is_ascii_alphanumeric())
         };
-        let listed = |other: &&String| plain(other) && base_name(other) != base_name(name) && !needs_no_entry(other);
+        // A rule for what another allows could never matter.
+        let allowed = |other: &str| other.contains('/') && programs.iter().any(|shorter| shorter == base_name(other));
+        let listed = |other: &&String| {
+            plain(other) && base_name(other) != base_name(name) && !needs_no_entry(other) && !allowed(other)
+        };
         // In quotes, for what is named as a word of the shell.
         let quoted = programs.iter().filter(listed).map(|other| format!("'{other}'"));
         let mut list: Vec<String> = quoted.chain(["nothing".to_owned()]).collect();

@@ -211,6 +211,9 @@ fn text_that_another_shell_reads_otherwise() {
             "flock lock -c 'echo a &> b rm a'",
             "script -qc 'echo a &> b rm a' /dev/null",
             "watch 'echo a &> b rm a'",
+            "sh -c 'time -p a=b echo c'",
+            "sh -c 'a+=b echo'",
+            "sh -c 'echo; coproc echo'",
             "zsh -c 'echo *(e:\"rm a\":)'",
             "fish -c 'echo a'",
         ],
@@ -221,6 +224,8 @@ fn text_that_another_shell_reads_otherwise() {
         Allow,
         &[
             "bash -c '((1)) && [[ a && rm ]] && echo a &> b'",
+            "bash -c 'time a=b echo; a+=b echo'",
+            "sh -c 'time -p echo a=b; echo \"function a\" $((a+=1)) +='",
             "sh -c 'echo $((1 + 2)) \"[[:space:]]\" 2>&1'",
             "cat >a.sh <<'E'\n[[ a ]] && echo a\nE\nbash a.sh",
         ],

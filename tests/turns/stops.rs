@@ -114,7 +114,7 @@ fn a_command_that_is_asked_for_while_the_runner_starts_anew_waits_for_it() {
     // One that stays away is said.
     world.step(Event::RunnerGone);
     world.reply(&call, "", vec![exec("2", "pwd")]);
-    world.pause_ms = 11_000;
+    world.pause_ms = 21_000;
     let effects = world.step(Event::Tick);
     let told = results(called(&effects));
     assert!(told.iter().any(|(text, failed)| *failed && text.contains("the runner is not connected")), "{told:?}");
