@@ -1,7 +1,7 @@
 //! Lands what is held.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::io::{self, Seek as _};
+use std::io;
 
 use crate::crash::{self, Point};
 use crate::domain::change::{Landing, Trouble};
@@ -300,7 +300,7 @@ fn without_conflicts<'a>(
 
 fn thing(tree: &Tree, path: &str, seen: &Seen) -> io::Result<Thing> {
     if seen.kind == SeenKind::File {
-        let digest = digest(&mut tree.read(path)?)?;
+        let digest = digest(&tree.read(path)?)?;
         return Ok(Thing { kind: ThingKind::File { bytes: seen.bytes, digest }, mode: seen.mode });
     }
     thing_without_digest(tree, path, seen)
@@ -340,7 +340,6 @@ fn keep(file: &mut std::fs::File, images: &Tree, image: u64, mode: u32) -> io::R
         result => result?,
     };
     copy(file, &mut copied, Room::Spare)?;
-    copied.rewind()?;
-    let digest = digest(&mut copied)?;
+    let digest = digest(&copied)?;
     Ok(Thing { kind: ThingKind::File { bytes: copied.metadata()?.len(), digest }, mode })
 }

@@ -198,7 +198,7 @@ impl Scanner<'_> {
         if upper.kind == SeenKind::Symlink {
             return self.lower.link_text(path).is_ok_and(|host| Some(host.as_str()) == text);
         }
-        let bytes = || -> io::Result<bool> { same_bytes(&mut self.upper.read(path)?, &mut self.lower.read(path)?) };
+        let bytes = || -> io::Result<bool> { same_bytes(&self.upper.read(path)?, &self.lower.read(path)?) };
         // What cannot be compared counts as changed: the host's file is then a conflict or an error later.
         upper.mode == lower.mode && upper.bytes == lower.bytes && bytes().unwrap_or(false)
     }

@@ -14,7 +14,9 @@ const SLOWER_MAX: u32 = 4;
 const SLACK: Duration = Duration::from_secs(3);
 
 const USERS: &str = "owner: { name: Ann }\nusers:\n  - { id: ben, name: Ben, trust_level: trusted, local: [4321] }\n";
-const TOOLS: &str = "exec: { allow: [cat, date, echo, fallocate, gcc, head, ls, perl, rm, seq, setsid, \"sh\", sleep, tail, \"true\", wc, \"yes\"] }\n";
+const TOOLS: &str = "exec: { allow: [cat, date, echo, fallocate, gcc, head, ls, mkdir, perl, rm, seq, setsid, \"sh\", sleep, tail, \"true\", truncate, wc, \"yes\"] }
+files: { allowed_paths: [\"WORK\"] }
+";
 
 pub(crate) struct Den {
     pub(crate) castoff: Castoff,

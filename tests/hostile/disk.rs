@@ -30,6 +30,24 @@ fn who_fills_the_disk_is_stopped_at_his_limit_and_told_how_much_it_was() {
 }
 
 #[test]
+fn files_that_are_longer_than_the_disk_land_and_go_without_being_read() {
+    let den = Den::new("wall_time: 60s");
+    let work = den.castoff.work();
+    let cache = work.join(".cache");
+    let maker = format!("mkdir {0}; for i in $(seq 200); do truncate -s 1000M {0}/$i; done", cache.display());
+    let (answer, record) = den.attack(&maker);
+    answer.ended(0);
+    assert_eq!(std::fs::metadata(cache.join("200")).unwrap().len(), 1000 * MIB);
+    // Reading them once takes minutes.
+    let (answer, longer) = den.attack(&format!("for i in $(seq 200); do echo x >> {}/$i; done", cache.display()));
+    answer.ended(0);
+    for record in [longer, record] {
+        den.castoff.castoff(&["undo", text(&record["run"])]).ended(0);
+    }
+    assert!(!cache.exists());
+}
+
+#[test]
 fn the_reserve_stays_free_and_what_took_of_it_is_thrown_away() {
     // Bytes and files of the limits are more than the disk has.
     for (size, files, script) in [

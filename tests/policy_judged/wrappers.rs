@@ -225,7 +225,7 @@ fn text_that_another_shell_reads_otherwise() {
         &[
             "bash -c '((1)) && [[ a && rm ]] && echo a &> b'",
             "bash -c 'time a=b echo; a+=b echo'",
-            "sh -c 'time -p echo a=b; echo \"function a\" $((a+=1)) +='",
+            "sh -c 'time -p echo a=b; echo \"function a\" $((a+1)) +='",
             "sh -c 'echo $((1 + 2)) \"[[:space:]]\" 2>&1'",
             "cat >a.sh <<'E'\n[[ a ]] && echo a\nE\nbash a.sh",
         ],
