@@ -73,6 +73,7 @@ impl Engine {
         if self.under_way() == 0 {
             return;
         }
+        note(step, None, "core.cut", json!({ "under_way": self.under_way() }));
         let text = "Castoff stops now: commands are ended, and a turn goes on when Castoff is back";
         self.inform(text, step);
         let running = self.runs.iter().filter(|(_, live)| live.record.state == RunState::Running);

@@ -16,6 +16,7 @@ use bollard::errors::Error as EngineError;
 use tokio::io::AsyncWriteExt as _;
 use tokio::sync::{Mutex as AsyncMutex, OwnedMutexGuard};
 use tokio::time::{Instant, timeout};
+use tokio_util::sync::CancellationToken;
 
 use super::attach::{self, Attached};
 use super::harden::KeeperPlaces;
@@ -41,6 +42,8 @@ const END_TIME_MAX: Duration = Duration::from_secs(30);
 #[derive(Debug, Default)]
 pub(super) struct Keepers {
     places: Mutex<HashMap<PathBuf, Arc<AsyncMutex<Option<Keeper>>>>>,
+    /// Cancelled when none starts any more.
+    closed: CancellationToken,
 }
 
 /// A keeper that is ready.
@@ -122,6 +125,7 @@ async fn try_at(
 ) -> Result<FromKeeper, Fault> {
     let mut keeper = match place.take() {
         Some(keeper) => keeper,
+        None if runner.keepers.closed.is_cancelled() => return Err(Fault::Refused("the runner stops".to_owned())),
         None => start(runner, engine, workspace).await.map_err(|fault| match fault {
             Fault::Refused(why) => {
                 Fault::Refused(format!("the keeper of `{}` cannot start: {why}", workspace.display()))
@@ -236,8 +240,9 @@ impl Keepers {
         }
     }
 
-    /// Ends all keepers, after the request in hand.
+    /// Ends all keepers, after the request in hand, for good.
     pub(super) async fn close(&self, engine: &Engine) {
+        self.closed.cancel();
         let places: Vec<_> = locked(&self.places).values().cloned().collect();
         for place in places {
             if let Some(keeper) = place.lock().await.take() {

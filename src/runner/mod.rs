@@ -51,8 +51,9 @@ use crate::domain::plan::Image;
 use crate::protocol::codec::{self, FrameError};
 use crate::protocol::runner::{FromRunner, Readiness};
 
-/// How long runs, and then keepers, may take to end when the runner stops.
-const CLOSE_TIME_MAX: Duration = Duration::from_secs(40);
+/// How long runs may take to end when the runner stops, and then keepers: together less than who stops it waits.
+const RUNS_CLOSE_TIME_MAX: Duration = Duration::from_secs(20);
+const KEEPERS_CLOSE_TIME_MAX: Duration = Duration::from_secs(10);
 /// How long a connection whose core is gone has to say so, before a run that goes with it is told that
 /// the runner stops.
 const LINK_END_TIME: Duration = Duration::from_millis(100);
@@ -149,7 +150,7 @@ pub async fn serve(places: RunnerPlaces, stop: CancellationToken) -> Result<(), 
     runner.stop.cancel();
     let engine = runner.engine();
     runner.tracker.close();
-    if tokio::time::timeout(CLOSE_TIME_MAX, runner.tracker.wait()).await.is_err() {
+    if tokio::time::timeout(RUNS_CLOSE_TIME_MAX, runner.tracker.wait()).await.is_err() {
         tracing::warn!("not every run ended in time; the next start removes what is left");
     }
     if let Ok(engine) = engine {
@@ -159,9 +160,10 @@ pub async fn serve(places: RunnerPlaces, stop: CancellationToken) -> Result<(), 
     fs::remove_file(&socket).map_err(at(&socket))
 }
 
-/// Ends the keepers, then removes whatever of this installation's is left with the engine.
+/// Ends the keepers, then removes whatever of this installation's is left with the engine: the next keeper goes on by
+/// the journal of one that was busy.
 async fn clear(runner: &Runner, engine: &Engine) {
-    if tokio::time::timeout(CLOSE_TIME_MAX, runner.keepers.close(engine)).await.is_err() {
+    if tokio::time::timeout(KEEPERS_CLOSE_TIME_MAX, runner.keepers.close(engine)).await.is_err() {
         tracing::warn!("not every keeper ended in time");
     }
     if let Err(error) = reap::reap(&engine.docker, &runner.home_label(), &HashSet::new()).await {

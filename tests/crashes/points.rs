@@ -6,6 +6,7 @@
 use castoff::crash::Point;
 
 use crate::checks::Outcome::{self, Interrupted, Landed, NeverRan, Undone};
+use crate::common::engine::docker;
 use crate::place::OWNER;
 use crate::stage::Scenario::{self, Ask, Hello, Run, Slash, Undo, Work};
 use crate::stage::Stage;
@@ -140,4 +141,21 @@ fn what_has_ended_lands_whole_and_what_is_taken_back_is_gone_whole() {
 #[test]
 fn messages_are_answered_once_and_a_yes_counts_once() {
     campaign("c", CHATS);
+}
+
+#[test]
+fn a_stop_in_good_order_leaves_no_keeper_that_goes_on_behind_it() {
+    let mut stage = Stage::set();
+    stage.wake_keeper();
+    let live = stage.play(Run, "stopped", Point::HalfApplied);
+    let castoff = stage.castoff();
+    castoff.stop();
+    let label = format!("label=castoff.home={}", castoff.home().display());
+    assert_eq!(docker(&["ps", "-aq", "--filter", &label]), "", "containers are left");
+    drop(live.map(crate::common::Live::finish));
+    castoff.serve();
+    stage.comes_to_rest();
+    assert_eq!(stage.outcome("stopped"), Some(Landed));
+    stage.is_in_order();
+    stage.ends_clean();
 }
