@@ -123,6 +123,11 @@ fn trap(arguments: &[Word]) -> Vec<Carried> {
     }
 }
 
+/// Options of bash after which it reads a text as it does without: bash(1).
+const SHELL_FLAGS: &str = "cefhlmnprstuvxoOC";
+const SHELL_OPTIONS: &str =
+    "errexit errtrace extglob globstar inherit_errexit monitor noclobber noexec noglob nounset pipefail verbose xtrace";
+
 /// `sh -c TEXT`, `sh FILE`, or a shell that reads its input.
 fn shell(name: &str, command: &Command) -> Vec<Carried> {
     let arguments = command.arguments();
@@ -140,8 +145,13 @@ fn shell(name: &str, command: &Command) -> Vec<Carried> {
             _ if text.starts_with("--") => return vec![unknown(&format!("what `{name} {text}` runs"))],
             _ if text.starts_with(['-', '+']) && text.len() > 1 => {
                 command_text |= text.starts_with('-') && text.contains('c');
-                for _ in text.matches(['o', 'O']) {
-                    words.next();
+                let values = text.matches(['o', 'O']).map(|_| words.next().and_then(Word::text)).collect::<Vec<_>>();
+                let reads = values
+                    .iter()
+                    .all(|value| value.is_some_and(|value| SHELL_OPTIONS.split(' ').any(|known| known == value)));
+                let flags = if text.starts_with('-') { SHELL_FLAGS } else { "ceuvxoOs" };
+                if !reads || !text.chars().skip(1).all(|flag| flags.contains(flag)) {
+                    return vec![unknown(&format!("what `{name} {text}` makes of a text"))];
                 }
             }
             _ if command_text => return text_for(name, text),
@@ -155,6 +165,13 @@ fn shell(name: &str, command: &Command) -> Vec<Carried> {
         }
         Some(_) | None => vec![unknown(&format!("what the input makes `{name}` run"))],
     }
+}
+
+/// Options of xargs(1) that end the replacing of an earlier one.
+fn is_about_number(option: &str) -> bool {
+    let long = |name: &str| option.len() > 5 && name.starts_with(option.split('=').next().unwrap_or_default());
+    let short = !option.starts_with("--") && option.contains(['n', 'L', 'l']);
+    short || long("--max-args") || long("--max-lines")
 }
 
 /// `flock FILE COMMAND`, `flock FILE -c TEXT`, or the number of an open file.
@@ -303,6 +320,8 @@ fn wrapped(name: &str, shape: &Wrapper, arguments: &[Word]) -> Vec<Carried> {
                 return vec![unknown("what `xargs` puts in")];
             }
             mark = Some(replaced);
+        } else if name == "xargs" && mark.is_some() && is_about_number(text) {
+            return vec![unknown("what `xargs` puts in, since it is also told how many")];
         }
     }
     if shape.sets_variables() {

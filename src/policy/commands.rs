@@ -221,10 +221,14 @@ impl<'a> Draft<'a> {
         if environment::is_set_by(program, command) {
             self.cannot_tell(&format!("what `{program}` puts into a variable that others obey"));
         }
-        let keeps = |word: &Word| word.fixed.starts_with('-') && word.fixed.contains('k') || word.fixed == "keyword";
+        // What is a word, an assignment or a command afterwards: `-k`, `-H`, `+B`.
+        let reads = |word: &Word| {
+            let flags = word.fixed.strip_prefix(['-', '+']).is_some_and(|flags| flags.contains(['k', 'H', 'B']));
+            flags || matches!(word.fixed.as_str(), "keyword" | "history" | "histexpand" | "braceexpand" | "posix")
+        };
         let options = command.arguments().iter().take_while(|word| word.fixed != "--");
-        if program == "set" && options.clone().any(|word| keeps(word) || word.may_be_option()) {
-            self.cannot_tell("which words `set` makes into variables");
+        if program == "set" && options.clone().any(|word| reads(word) || word.may_be_option()) {
+            self.cannot_tell("how what follows `set` is read");
         }
         if program == "set" && options.clone().any(|word| word.fixed == "allexport" || word.fixed == "-a") {
             self.unread("what programs make of the variables that follow `set -a`");

@@ -9,50 +9,116 @@ pub(super) fn text_for(name: &str, text: &str) -> Vec<Carried> {
     doubt.into_iter().chain([Carried::Source(text.to_owned())]).collect()
 }
 
-/// What the shell called `name` may read otherwise than bash. POSIX (Shell Command Language, 2.9) has no `[[`, `((`
-/// and `&>`, so that `sh` takes them for a program, for subshells, and for `&` and `>`; and no `$'…'` with a quote
-/// inside. What stands behind `time` and its kind, or before `+=`, it takes for words of a program.
+/// Words that begin a command of bash, and that are programs to another shell.
+const OWN_WORDS: &str = "bind builtin caller compgen complete compopt coproc declare dirs disown enable function help let \
+                         logout mapfile popd pushd readarray select shopt source suspend time typeset";
+
+/// What the shell called `name` may read otherwise than bash. POSIX (Shell Command Language) has none of what is looked
+/// for here, so that `sh` takes `[[` for a program, `((` for subshells, `&>` for `&` and `>`, and the others for words.
 pub(super) fn differs(name: &str, text: &str) -> Option<String> {
+    if matches!(name, "bash" | "rbash") {
+        return None;
+    }
+    if matches!(name, "fish" | "csh" | "tcsh" | "zsh") {
+        return Some(format!("what `{name}` makes of text that is not for bash"));
+    }
     let blank = |rest: &str| rest.starts_with(|c: char| c.is_whitespace() || c == '\\');
-    let test = || text.match_indices("[[").any(|(at, found)| text.get(at + found.len()..).is_some_and(blank));
+    let test = text.match_indices("[[").any(|(at, found)| text.get(at + found.len()..).is_some_and(blank));
     let before = |at: usize| text.get(..at).unwrap_or_default();
     let arithmetic = || text.match_indices("((").any(|(at, _)| !before(at).ends_with('$'));
-    let what = match name {
-        "bash" | "rbash" => return None,
-        "fish" | "csh" | "tcsh" | "zsh" => "text that is not for bash",
-        _ if test() => "`[[`, which bash has",
-        _ if arithmetic() => "`((`, which bash has",
-        _ if text.contains("&>") => "`&>`, which bash has",
-        _ if text.contains("$'") && text.contains("\\'") => "`$'…'`, which bash has",
-        _ => own_word(text)?,
+    let marks = ["&>", "$[", "$'", "$\"", "}>", "}<"];
+    let what = if test {
+        "[["
+    } else if arithmetic() {
+        "(("
+    } else {
+        let code = code(text);
+        match marks.into_iter().find(|mark| code.contains(mark)) {
+            Some(mark) => mark,
+            None => own_word(&code)?,
+        }
     };
-    Some(format!("what `{name}` makes of {what}"))
+    Some(format!("what `{name}` makes of `{what}`, which bash has"))
 }
 
-/// The word of bash alone that a command of `text` begins with, as far as can be told without parsing it.
-fn own_word(text: &str) -> Option<&'static str> {
-    let commands = text.split([';', '&', '|', '(', '{', '\n', '`']);
+/// A word of `code` that is bash's alone.
+fn own_word(code: &str) -> Option<&'static str> {
+    let is_end = |c: char| c.is_whitespace() || ";&|()`".contains(c);
+    for word in code.split(is_end) {
+        let (head, _) = word.split_once('=').unwrap_or((word, ""));
+        let named = head.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
+        if named && word.contains('=') && head.ends_with(['+', ']']) {
+            return Some("+=");
+        }
+        let digits = word.trim_start_matches(|c: char| c.is_ascii_digit());
+        if word.len() - digits.len() > 1 && digits.starts_with(['<', '>']) {
+            return Some("10>");
+        }
+        let braces = word.match_indices('{').any(|(at, _)| {
+            let (outer, inner) = word.split_at(at);
+            !outer.ends_with('$') && inner.contains('}') && (inner.contains(',') || inner.contains(".."))
+        });
+        if braces {
+            return Some("{a,b}");
+        }
+    }
+    let commands = code.split([';', '&', '|', '(', '{', '\n', '`', '!']);
     commands.into_iter().find_map(|command| {
         let mut words = command.split_whitespace().skip_while(|word| {
-            matches!(*word, "!" | "if" | "then" | "elif" | "else" | "while" | "until" | "do") || is_assignment(word)
+            matches!(*word, "if" | "then" | "elif" | "else" | "while" | "until" | "do") || word.contains('=')
         });
-        Some(match words.next()? {
-            // As a program it runs what bash would run, if that is a program.
-            "time" if words.find(|word| !word.starts_with('-')).is_some_and(|word| word.contains('=')) => {
-                "`time` before an assignment, which bash has"
-            }
-            "coproc" => "`coproc`, which bash has",
-            "function" => "`function`, which bash has",
-            word if word.split_once("+=").is_some_and(|(name, _)| is_name(name)) => "`+=`, which bash has",
-            _ => return None,
-        })
+        let first = words.next()?;
+        OWN_WORDS.split_whitespace().find(|own| *own == first)
     })
 }
 
-fn is_assignment(word: &str) -> bool {
-    word.split_once('=').is_some_and(|(name, _)| is_name(name))
-}
-
-fn is_name(text: &str) -> bool {
-    !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+/// `text` without what stands in quotes and comments; all of it where that cannot be told so simply.
+fn code(text: &str) -> String {
+    let (mut code, mut rest) = (String::new(), text.chars().peekable());
+    // Whether each text inside of another is in double quotes, and whether one in them is none.
+    let (mut quoted, mut nested) = (vec![false], false);
+    while let Some(character) = rest.next() {
+        let double = quoted.last() == Some(&true);
+        match character {
+            '\\' => drop(rest.next()),
+            '\'' if !double => {
+                code.push('\'');
+                while rest.next().is_some_and(|c| c != '\'') {}
+                code.push('\'');
+            }
+            '"' if double => {
+                quoted.pop();
+                code.push('"');
+            }
+            '"' => {
+                quoted.push(true);
+                code.push('"');
+            }
+            '$' if rest.peek() == Some(&'(') => {
+                rest.next();
+                nested |= double;
+                quoted.push(false);
+                code.push_str("$(");
+            }
+            '`' if double => return text.to_owned(),
+            '(' if !double => {
+                quoted.push(false);
+                code.push('(');
+            }
+            ')' if !double => {
+                if quoted.len() > 1 {
+                    quoted.pop();
+                }
+                code.push(')');
+            }
+            '#' if !double && code.ends_with(|c: char| c.is_whitespace() || ";&|".contains(c)) => {
+                while rest.next_if(|c| *c != '\n').is_some() {}
+            }
+            _ if double => {}
+            _ => code.push(character),
+        }
+    }
+    // A pattern of `case` closes what it did not open: where the quotes are is not known then.
+    let closes = text.split(|c: char| !c.is_ascii_alphanumeric()).any(|word| word == "case");
+    if nested && closes { text.to_owned() } else { code }
 }
