@@ -13,8 +13,6 @@ const PREFIXES: &[&str] = &[
     "BASH_",
     "CARGO_",
     "RUSTC",
-    "npm_config_",
-    "NPM_CONFIG_",
     "PIP_",
     "DYLD_",
     "LESS",
@@ -103,7 +101,12 @@ const NAMES: &[&str] = &[
     "TAPE",
     "RSH",
     "RMT",
+    "ZIP",
     "ZIPOPT",
+    "GREP",
+    "MAILCAPS",
+    "TEXTDOMAIN",
+    "TEXTDOMAINDIR",
     "UNZIP",
     "UNZIPOPT",
     "MAKEFILES",
@@ -141,6 +144,8 @@ pub(crate) fn executes(name: &str, value: Option<&str>) -> bool {
         || name.starts_with("GIT_COMMITTER_");
     !harmless
         && (PREFIXES.iter().any(|prefix| name.starts_with(prefix))
+            // npm reads it in any case.
+            || name.to_ascii_lowercase().starts_with("npm_config_")
             || SUFFIXES.iter().any(|suffix| name.ends_with(suffix))
             || NAMES.contains(&name))
 }

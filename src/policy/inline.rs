@@ -1,8 +1,11 @@
 //! Code in other languages: on the command line or on standard input it asks, in a file it is what a
 //! container is for. And what looks like covering tracks, which only a strict policy minds.
 
+use std::path::Path;
+
 use super::carry::is_shell;
 use super::facts::Command;
+use super::paths::normal;
 use super::word::Word;
 use super::{modules, packages};
 
@@ -208,27 +211,45 @@ fn code(interpreter: &Interpreter, command: &Command, fed: bool) -> Option<Doubt
     let letters = LETTERS.iter().find(|(known, ..)| known == name);
     let fed = fed || command.input.is_some();
     let arguments = command.arguments();
+    // A module that is its own text, whatever takes it.
+    if arguments.iter().any(|word| word.fixed.starts_with("data:") || word.fixed.contains("=data:")) {
+        return Some(Doubt::Asked(format!("what the {name} code on the command line does")));
+    }
     // The first word that is the file, unless the option before it takes it; whether the last option may take a word.
     let (mut file, mut takes) = (None, false);
+    let python = matches!(*name, "python" | "pypy");
+    let goes_on = |text: &str| python && fed && text.starts_with('-') && !text.starts_with("--") && text.contains('i');
+    let mut asked = false;
     let mut words = arguments.iter().enumerate();
     while let Some((at, word)) = words.next() {
         let text = word.fixed.as_str();
         if !word.known && text.is_empty() || takes_code(interpreter, letters, text) {
             return Some(Doubt::Asked(format!("what the {name} code on the command line does")));
         }
-        if matches!(*name, "python" | "pypy") && modules::is_named(text) {
+        if python && modules::is_named(text) {
             return Some(modules::doubt(arguments.get(at..).unwrap_or_default()));
         }
+        // After its file it reads on.
+        asked |= goes_on(text);
+        let path = normal(Path::new(text));
+        if python && (path.starts_with("/usr/lib") || path.starts_with("/usr/local/lib")) {
+            return Some(Doubt::Asked(format!("what `{text}` makes `{name}` do")));
+        }
         match text {
-            "-" | "-s" | "/dev/stdin" => {
+            "-" | "-s" => {
                 file = None;
                 break;
             }
-            _ if text.starts_with("/dev/fd/") || text.starts_with("/proc/self/fd/") => break,
+            _ if path == Path::new("/dev/stdin") => {
+                file = None;
+                break;
+            }
+            _ if path.starts_with("/dev/fd") || path.starts_with("/proc/self/fd") => break,
             "--version" | "-V" | "--help" | "-h" | "-v" if arguments.len() == 1 => return None,
             _ if valued.contains(&text) => drop(words.next()),
             _ if text.starts_with('-') => takes = may_take(interpreter, letters, text),
             _ if takes => (file, takes) = (file.or(Some(text)), false),
+            _ if asked => break,
             _ => return Some(unread(name, file.unwrap_or(text))),
         }
     }

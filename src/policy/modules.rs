@@ -5,7 +5,22 @@ use super::packages;
 use super::word::Word;
 
 /// Modules that run code which they are given as a word or read.
-const CODE: &[&str] = &["timeit", "pdb", "code", "asyncio", "IPython", "bpython", "ptpython", "debugpy", "pyperf"];
+const CODE: &[&str] = &[
+    "timeit",
+    "pdb",
+    "code",
+    "asyncio",
+    "IPython",
+    "bpython",
+    "ptpython",
+    "debugpy",
+    "pyperf",
+    "imaplib",
+    "mailcap",
+    "pickle",
+    "webbrowser",
+    "idlelib",
+];
 /// Modules that run a file or another module.
 const RUNNING: &[&str] = &["cProfile", "profile", "trace", "runpy", "coverage", "tracemalloc", "viztracer"];
 
@@ -31,11 +46,13 @@ pub(super) fn doubt(words: &[Word]) -> Doubt {
     let attached = words.first().and_then(|word| part(&word.fixed)).filter(|rest| !rest.is_empty());
     let known = words.iter().take(if attached.is_some() { 1 } else { 2 }).all(|word| word.text().is_some());
     let module = attached.or_else(|| words.get(1).and_then(Word::text)).filter(|_| known);
+    let module = module.map(|module| module.strip_suffix(".__main__").unwrap_or(module));
     let Some(module) = module else { return Doubt::Asked("which Python module runs".to_owned()) };
     let rest = words.get(if attached.is_some() { 1 } else { 2 }..).unwrap_or_default();
     let runs_code = |word: &Word| {
         let text = word.fixed.as_str();
         let name = ["--module=", "-m"].iter().find_map(|option| text.strip_prefix(option)).unwrap_or(text);
+        let name = name.strip_suffix(".__main__").unwrap_or(name);
         CODE.contains(&name) || !word.known && word.may_be_option()
     };
     let is_timed = module == "timeit" && rest.iter().all(|word| word.text().is_some_and(calls_nothing));

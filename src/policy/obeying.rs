@@ -66,6 +66,9 @@ impl Draft<'_> {
     pub(super) fn obeyed_by_words(&mut self, command: &Command, word: &Word, writes: bool) {
         let name = command.name().unwrap_or_default();
         let keeps = matches!(name, "rm" | "rmdir" | "unlink" | "mkdir" | "chmod" | "chown");
+        if keeps && word.glob && !is_one(word) {
+            return;
+        }
         if writes && !(keeps && is_repository(Path::new(&word.fixed))) {
             return self.obeyed(word);
         }
@@ -87,7 +90,9 @@ impl Draft<'_> {
     pub(super) fn obeyed(&mut self, word: &Word) {
         let relative = !word.fixed.starts_with(['/', '~']) && (1..PATH_BYTES_MAX).contains(&word.fixed.len());
         let below = |place: &PathBuf| is_obeyed(&place.join(&word.fixed).to_string_lossy());
-        if is_one(word) || relative && self.places.iter().any(below) {
+        // What a glob finds is known when it is too late, unless a review follows.
+        let found = self.unreviewed && word.glob;
+        if is_one(word) || found || relative && self.places.iter().any(below) {
             self.asks_about(word);
         }
     }

@@ -26,6 +26,8 @@ const LONG: &[(&str, &[&str])] = &[
             "rmt-command",
             "info-script",
             "new-volume-script",
+            "multi-volume",
+            "tape-length",
             "files-from",
         ],
     ),
@@ -54,7 +56,7 @@ const LONG: &[(&str, &[&str])] = &[
     ("cpio", &["rsh-command", "to-command"]),
     ("rsync", &["rsh", "rsync-path"]),
     ("man", &["pager", "html"]),
-    ("node", &["require", "import", "loader", "experimental-loader"]),
+    ("node", &["require", "import", "loader", "experimental-loader", "entry-url"]),
     ("install", &["strip-program"]),
 ];
 
@@ -62,7 +64,7 @@ const LONG: &[(&str, &[&str])] = &[
 const SHORT: &[(&str, &str)] = &[
     ("wget", "e"),
     ("curl", "K"),
-    ("tar", "IFT"),
+    ("tar", "IFTML"),
     ("git", ""),
     ("zip", ""),
     ("rsync", "e"),
@@ -104,7 +106,7 @@ pub(crate) fn executing(name: &str, command: &Command) -> Vec<Carried> {
             if command
                 .arguments()
                 .first()
-                .is_some_and(|word| !word.fixed.starts_with('-') && word.fixed.contains(['I', 'F', 'T'])) =>
+                .is_some_and(|word| !word.fixed.starts_with('-') && word.fixed.contains(['I', 'F', 'T', 'M', 'L'])) =>
         {
             found.push(Carried::Unknown("what `tar` runs".to_owned()))
         }

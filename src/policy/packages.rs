@@ -106,6 +106,9 @@ fn npm(words: &[Word]) -> Option<String> {
         "config" | "c" if matches!(second, Some("set" | "edit" | "fix")) => {
             Some("what this setting of npm runs later".to_owned())
         }
+        "pkg" if rest.iter().any(|word| !word.known || word.fixed.contains("scripts")) => {
+            Some("what npm runs later as the scripts that are set".to_owned())
+        }
         "exec" | "x" if rest.iter().any(|word| word.fixed.starts_with("-c")) => {
             Some("what the text given to `npm exec` runs".to_owned())
         }
@@ -128,5 +131,9 @@ pub(super) fn pip(words: &[Word]) -> Option<String> {
 /// Whether the option `text` is one of `options`, or the beginning of one.
 fn is_running(text: &str, options: &[&str]) -> bool {
     let name = text.split_once('=').map_or(text, |(name, _)| name);
-    name.len() > 3 && name.starts_with("--") && options.iter().any(|option| option.starts_with(name))
+    // npm takes any number of dashes.
+    let bare = name.trim_start_matches('-');
+    bare.len() > 1
+        && name.starts_with('-')
+        && options.iter().any(|option| option.trim_start_matches('-').starts_with(bare))
 }

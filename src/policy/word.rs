@@ -155,7 +155,7 @@ impl Word {
 
     /// Whether unquoted `text` behind what is known makes a glob.
     fn makes_glob(&self, text: &str) -> bool {
-        glob_at(text).is_some() && text != "[" || text.starts_with('(') && self.fixed.ends_with(['@', '+', '!'])
+        glob_at(text).is_some() && self.raw != "[" || text.starts_with('(') && self.fixed.ends_with(['@', '+', '!'])
     }
 
     fn pieces(&mut self, pieces: Vec<WordPieceWithSource>, place: Place, options: &ParserOptions) {

@@ -503,3 +503,57 @@ fn a_glob_that_may_be_a_denied_path() {
     );
     each(&policy, Allow, &["cat ~/*/id", "cat ~/.sshx*/id", "cat ~/projects/a*", "ls projects/*.rs", "cat *.ssh"]);
 }
+
+#[test]
+fn code_by_other_names_of_a_module_a_file_or_a_setting() {
+    let policy =
+        policy("exec:\n  allow: [echo, env, gzip, node, npm, python3, printf, sort, tar, xargs, zip, zgrep]\n");
+    each(
+        &policy,
+        Ask,
+        &[
+            "tar cMf a.tar -L 20 big",
+            "tar --multi-volume -cf a.tar big",
+            "tar -cf a.tar --tape-length=20 big",
+            "ZIP='-T -TT ./evil' zip x.zip f",
+            "GREP=./evil zgrep x f.gz",
+            "NPM_config_script_shell=./evil npm run x",
+            "npm run -script-shell=./evil x",
+            "npm run x ---script-shell=./evil",
+            "npm run x -script-shell ./evil",
+            "npm pkg set scripts.x='touch pwned'",
+            "python3 -m imaplib -s './evil #' <<< pw",
+            "python3 -m runpy imaplib -s './evil #'",
+            "python3 -m cProfile -m imaplib -s './evil #'",
+            "python3 -m asyncio.__main__ <<< 'import os'",
+            "python3 -m pickle p",
+            "MAILCAPS=mc python3 f.py",
+            "python3 //dev/stdin <<< 'import os'",
+            "python3 /dev/./stdin <<< 'import os'",
+            "python3 -i f.py <<< 'import os'",
+            "echo 'import os' | python3 -qi f.py",
+            "python3 /usr/lib/python3.11/timeit.py -n1 'import os'",
+            "node --test --test-reporter 'data:text/javascript,1' f.mjs",
+            "TEXTDOMAIN=x; TEXTDOMAINDIR=.; echo $\"hi\"",
+            "xargs -I X -L1 sort -S 1k --parallel=1 <<< '--compress-program=./evil big'",
+            "xargs -i -n 1 env < f",
+            "sort ['-']-compress-program=./evil big",
+            "env -u [\"ab\"]/evil cat",
+        ],
+    );
+    each(
+        &policy,
+        Allow,
+        &[
+            "tar -czf Many.tar.gz Large",
+            "npm run build -- --port=1",
+            "npm pkg get name",
+            "python3 -i f.py",
+            "python3 f.py <<< text",
+            "python3 -m json.tool f.json",
+            "node --test",
+            "xargs -n 1 -I X echo X < f",
+            "[ -f a ] && echo a",
+        ],
+    );
+}
