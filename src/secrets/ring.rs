@@ -123,6 +123,11 @@ impl Keys {
         file::read_private(&path)?.ok_or(SecretsError::KeyFileMissing { path })
     }
 
+    /// Whether anybody has a key: there was data then.
+    pub fn has_people(&self) -> bool {
+        self.entries.iter().any(|entry| entry.person.is_some())
+    }
+
     /// Whether this person has a key.
     pub fn knows(&self, person: &PersonId) -> bool {
         self.entry(Some(person)).is_some()

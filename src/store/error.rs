@@ -19,6 +19,12 @@ pub enum StoreError {
         /// In what way.
         why: String,
     },
+    /// The data file is gone, and what spent money and asked for approvals with it.
+    #[error("the data file `{path}` is missing, but the keys that seal it are there")]
+    Missing {
+        /// Where it should be.
+        path: PathBuf,
+    },
     /// A second core.
     #[error("`{path}` is in use by another Castoff: {by}")]
     Locked {
@@ -162,6 +168,10 @@ impl StoreError {
                 rustix::process::geteuid().as_raw(),
                 path.display(),
                 path.display()
+            )),
+            Self::Missing { path } => Some(format!(
+                "`castoff restore --force FILE` puts a backup in its place; or move all files of `{}` away to start anew",
+                path.parent().unwrap_or(path).display()
             )),
             Self::Locked { .. } => Some("stop the other one first: one core owns the data".to_owned()),
             Self::Foreign { path } => Some(format!(

@@ -46,6 +46,9 @@ pub(super) fn open(dir: &Path) -> Result<Opened, StoreError> {
         Err(error) => return Err(io(&path, error)),
     };
     let keys = Keys::open_or_make(dir, presence)?;
+    if presence == Presence::Nothing && keys.has_people() {
+        return Err(StoreError::Missing { path });
+    }
     let database = match presence {
         Presence::Data => unharmed(|| existing(&path, &keys))?,
         Presence::Nothing => new(dir, &path, &keys)?,

@@ -349,6 +349,21 @@ fn what_a_crash_left_half_made_is_no_hindrance() {
 }
 
 #[test]
+fn a_data_file_that_is_lost_is_missed() {
+    let dir = private_dir();
+    let store = Store::open(dir.path()).unwrap();
+    store.commit(&kept(&run(1, "ann", RunState::Planning))).unwrap();
+    drop(store);
+    std::fs::rename(dir.path().join(DATA_FILE), dir.path().join("away")).unwrap();
+    let refused = Store::open(dir.path()).unwrap_err();
+    assert!(matches!(refused, StoreError::Missing { .. }), "{refused}");
+    assert!(refused.hint().unwrap().contains("castoff restore --force"));
+    assert!(!dir.path().join(DATA_FILE).exists(), "nothing is made in its place");
+    std::fs::rename(dir.path().join("away"), dir.path().join(DATA_FILE)).unwrap();
+    assert_eq!(Store::open(dir.path()).unwrap().runs(None, 5).unwrap().len(), 1);
+}
+
+#[test]
 fn a_damaged_page_is_refused_at_the_start_or_was_not_in_use() {
     let dir = private_dir();
     let (record, path) = (run(1, "ann", RunState::Planning), dir.path().join(DATA_FILE));
