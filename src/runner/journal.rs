@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::{RunnerError, at};
 use crate::domain::ids::RunId;
 use crate::domain::run::RunEnd;
 
@@ -68,15 +69,16 @@ struct Runs {
 
 impl Journal {
     /// Opens the journal in `directory`, making both if they are missing.
-    pub(super) fn open(directory: &Path) -> io::Result<Self> {
-        fs::create_dir_all(directory)?;
+    pub(super) fn open(directory: &Path) -> Result<Self, RunnerError> {
+        fs::create_dir_all(directory).map_err(at(directory))?;
         let path = directory.join("runs.jsonl");
         let text = match fs::read(&path) {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
-            Err(error) => return Err(error),
+            Err(error) => return Err(at(&path)(error)),
         };
-        let (runs, whole_bytes) = replay(&text)?;
+        let (runs, whole_bytes) =
+            replay(&text).map_err(|(line, why)| RunnerError::Line { path: path.clone(), line, why })?;
         if runs.forgotten >= ENDS_MAX {
             match compact(directory, &path, &runs) {
                 Ok(()) => return Self::open(directory),
@@ -84,11 +86,8 @@ impl Journal {
                 Err(error) => tracing::warn!(%error, "the journal of the runner could not be made shorter"),
             }
         }
-        let file = OpenOptions::new().create(true).append(true).open(&path)?;
         let bytes = whole_bytes as u64;
-        file.set_len(bytes)?;
-        file.sync_all()?;
-        File::open(directory)?.sync_all()?;
+        let file = for_appending(directory, &path, bytes).map_err(at(&path))?;
         Ok(Self { file, bytes, runs })
     }
 
@@ -134,15 +133,31 @@ impl Journal {
     }
 }
 
-/// The runs that `text` tells of, and how many of its bytes are whole lines.
-fn replay(text: &[u8]) -> io::Result<(Runs, usize)> {
+/// The file, without what stands behind its first `bytes`.
+fn for_appending(directory: &Path, path: &Path, bytes: u64) -> io::Result<File> {
+    let file = OpenOptions::new().create(true).append(true).open(path)?;
+    file.set_len(bytes)?;
+    file.sync_all()?;
+    File::open(directory)?.sync_all()?;
+    Ok(file)
+}
+
+/// The runs that `text` tells of, and how many of its bytes are whole lines; or the number of the first line that
+/// cannot be read, and why.
+fn replay(text: &[u8]) -> Result<(Runs, usize), (usize, String)> {
     let mut runs = Runs::default();
     let mut whole_bytes = 0;
-    for bytes in text.split_inclusive(|byte| *byte == b'\n') {
+    for (number, bytes) in text.split_inclusive(|byte| *byte == b'\n').enumerate() {
         if bytes.last() != Some(&b'\n') {
             break;
         }
-        runs.fold(serde_json::from_slice(bytes)?);
+        let line = serde_json::from_slice(bytes).map_err(|error| {
+            let why = error.to_string();
+            // That it is the first one of itself says nothing.
+            let what = why.split_once(" at line ").map_or(why.as_str(), |(what, _)| what);
+            (number + 1, format!("{what}, at byte {} of it", error.column()))
+        })?;
+        runs.fold(line);
         whole_bytes += bytes.len();
     }
     Ok((runs, whole_bytes))
@@ -325,6 +340,30 @@ mod tests {
         assert_eq!(journal.get(&numbered(4 + ENDS_MAX)).unwrap().end, None);
         assert_eq!(journal.get(&numbered(0)).unwrap().end, Some(end()));
         assert_eq!(journal.get(&numbered(3 + ENDS_MAX)).unwrap().end, Some(end()));
+    }
+
+    #[test]
+    fn a_line_that_cannot_be_read_is_named_and_without_it_every_other_run_is_known() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut journal = Journal::open(directory.path()).unwrap();
+        (1..=3).for_each(|number| assert!(journal.begin(&run(number), &begun()).unwrap()));
+        journal.end(&run(2), &end()).unwrap();
+        drop(journal);
+        let path = directory.path().join("runs.jsonl");
+        let whole = fs::read_to_string(&path).unwrap();
+        let mut lines: Vec<_> = whole.lines().collect();
+        let bad = lines[1].replacen("run", "ruin", 1);
+        lines[1] = &bad;
+        fs::write(&path, lines.join("\n") + "\n").unwrap();
+        let said = Journal::open(directory.path()).unwrap_err().to_string();
+        let begins = format!("line 2 of `{}` cannot be read: ", path.display());
+        assert!(said.starts_with(&begins) && said.contains("hint: ") && !said.contains(" at line "), "{said}");
+        // As the hint says.
+        lines.remove(1);
+        fs::write(&path, lines.join("\n") + "\n").unwrap();
+        let journal = Journal::open(directory.path()).unwrap();
+        let known: Vec<_> = (1..=3).map(|number| journal.get(&run(number)).is_some()).collect();
+        assert_eq!(known, [true, false, true]);
     }
 
     #[test]

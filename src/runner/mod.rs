@@ -111,6 +111,20 @@ pub enum RunnerError {
         /// Why.
         source: io::Error,
     },
+    /// A line of the journal is not what the runner wrote.
+    #[error(
+        "line {line} of `{path}` cannot be read: {why}; hint: copy the file elsewhere, delete that line and start \
+         again: every other run stays as it is; of the run that the line is about, what changed may no longer be \
+         diffed, applied or undone, and one that was under way counts as never begun"
+    )]
+    Line {
+        /// The journal.
+        path: PathBuf,
+        /// Its number, from 1.
+        line: usize,
+        /// What is wrong.
+        why: String,
+    },
     /// Another runner works on the same home.
     #[error("another runner works on `{home}`; hint: stop it first")]
     Second {
@@ -137,7 +151,7 @@ pub async fn serve(places: RunnerPlaces, stop: CancellationToken) -> Result<(), 
     let state = places.home.join("state/runner");
     overlay::make_open(&state).map_err(at(&state))?;
     let _only = lock(&places.home, &state)?;
-    let journal = Journal::open(&state.join("journal")).map_err(at(&state))?;
+    let journal = Journal::open(&state.join("journal"))?;
     let listener = listen(&places.home)?;
     let runner = Arc::new(Runner::new(places, journal));
     runner.tracker.spawn(engine::supervise(Arc::clone(&runner)));
