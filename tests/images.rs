@@ -10,7 +10,7 @@ use std::net::Shutdown;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use common::engine::docker;
 use common::{Castoff, eventually};
@@ -122,6 +122,29 @@ fn a_container_that_the_engine_does_not_remove_stops_runs_only_while_it_runs() {
     eventually("runs start", || (castoff.castoff(&["run", "--", "echo on"]).stdout == "on\n").then_some(()));
     docker(&["inspect", &container]);
     docker(&["rm", &container]);
+}
+
+#[test]
+fn a_container_that_the_engine_did_not_kill_is_killed_again() {
+    let castoff = Castoff::prepare(&[]);
+    let socket = castoff.root().join("engine.sock");
+    let kills = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&kills);
+    door(&socket, move |line| {
+        let refused = line.contains("/kill") && counted.fetch_add(1, Ordering::SeqCst) < 2;
+        refused.then_some(("500 Internal Server Error", r#"{"message":"context deadline exceeded"}"#))
+    });
+    castoff.launch(&[("DOCKER_HOST", &format!("unix://{}", socket.display()))]);
+    eventually("runs start", || (castoff.castoff(&["status", "--health"]).code == 0).then_some(()));
+    let mut live = castoff.begin(&["run", "--", "echo begun; sleep 600"]);
+    live.until("begun\n");
+    // It does not end for being asked to.
+    docker(&["pause", common::text(&castoff.live_container()["Id"])]);
+    live.signal("INT");
+    live.finish().ended(130);
+    assert_eq!(kills.load(Ordering::SeqCst), 3);
+    castoff.run("echo next").ended(0);
+    castoff.no_run_container_is_left();
 }
 
 /// Puts an image without layers into the engine, made in 2020 or now; returns its id.

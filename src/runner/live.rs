@@ -44,6 +44,10 @@ const DISK_INTERVAL: Duration = Duration::from_millis(50);
 const EXIT_TIME_MAX: Duration = Duration::from_millis(200);
 /// How long an engine may be gone that is to say that a container is dead.
 const DEATH_TIME_MAX: Duration = Duration::from_secs(30);
+/// Between two tries to kill a container that lives on.
+const KILL_INTERVAL: Duration = Duration::from_secs(1);
+/// How long the engine may take to answer to one.
+const KILL_TIME_MAX: Duration = Duration::from_secs(10);
 
 /// What is sent to a container that was confirmed.
 pub(super) struct Script<'a> {
@@ -287,15 +291,22 @@ async fn death(engine: Engine, container: String) -> bool {
     }
 }
 
-/// Kills a container that does not end by itself, and waits until the engine says that it is dead: only then
-/// may its changes be read. Returns whether it was dead before, for want of memory.
+/// Kills a container that does not end by itself, until the engine says that it is dead: only then may its
+/// changes be read. Returns whether it was dead before, for want of memory.
 async fn bury(engine: &Engine, container: &str) -> bool {
-    let killed = engine.docker.kill_container(container, None).await;
-    if let Err(error) = &killed {
-        tracing::debug!(%error, "a container was dead before it was killed");
-    }
     let deadline = Instant::now() + DEATH_TIME_MAX;
+    let mut kill_at = Instant::now();
+    let mut killed = false;
     let out_of_memory = loop {
+        // An engine that was just starting, or busy, did not do it.
+        if Instant::now() >= kill_at {
+            match timeout(KILL_TIME_MAX, engine.docker.kill_container(container, None)).await {
+                Ok(Ok(())) => killed = true,
+                Ok(Err(error)) => tracing::debug!(%error, "a container was dead before it was killed, or lives on"),
+                Err(_) => tracing::warn!(container, "the engine does not answer to the killing of a container"),
+            }
+            kill_at = Instant::now() + KILL_INTERVAL;
+        }
         match engine.docker.inspect_container(container, None).await.map(|found| found.state) {
             // However long it takes: its changes are not to be read before.
             Ok(Some(state)) if state.running == Some(true) => {}
@@ -310,7 +321,7 @@ async fn bury(engine: &Engine, container: &str) -> bool {
         }
         tokio::time::sleep(DISK_INTERVAL).await;
     };
-    out_of_memory && killed.is_err()
+    out_of_memory && !killed
 }
 
 fn told(exit: &Exit) -> (Ending, Usage) {
