@@ -157,12 +157,12 @@ async fn status(home: &Path, health: bool, json: bool) -> anyhow::Result<u8> {
     let status: Status = Client::connect(home).await?.get("/status").await?;
     if health {
         let complete = status.runner.as_ref().is_some_and(Readiness::is_complete);
-        return Ok(if complete { 0 } else { UNAVAILABLE });
+        return Ok(if complete && !status.stopping { 0 } else { UNAVAILABLE });
     }
     print(&if json { serde_json::to_string(&status)? } else { view::status(&status) })?;
     let ready =
         status.runner.as_ref().is_some_and(|runner| runner.obstacles().next().is_none() && !runner.images.is_empty());
-    Ok(if ready { 0 } else { UNAVAILABLE })
+    Ok(if ready && !status.stopping { 0 } else { UNAVAILABLE })
 }
 
 async fn budget(home: &Path, json: bool) -> anyhow::Result<u8> {

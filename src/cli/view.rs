@@ -223,6 +223,9 @@ pub fn status(status: &Status) -> String {
             }
         }
     }
+    if status.stopping {
+        text.push_str("problem: Castoff is being stopped: what is under way ends, and nothing new begins\n");
+    }
     text.push_str(&format!(
         "runs: {} live, {} waiting; open questions: {}; audit entries: {}\n",
         status.live, status.queued, status.questions, status.audit_entries

@@ -22,6 +22,7 @@ use super::wire::{AuditLine, Failure, Question, Serving, Status, Verified};
 use super::{backup, chat, policy, runs};
 use crate::domain::ids::PersonId;
 use crate::domain::principal::{Principal, Trust};
+use crate::engine::Stopping;
 use crate::runtime::handle::Handle;
 use crate::runtime::{COMMIT, IMAGE};
 use crate::store::{Actor, Store, StoreError};
@@ -187,6 +188,7 @@ async fn status(State(handle): State<Handle>, Caller(caller): Caller) -> Result<
         live: view.load.0,
         queued: view.load.1,
         under_way: view.under_way,
+        stopping: view.stopping != Stopping::No,
         questions,
         audit_entries: entries.entries,
     }))

@@ -234,6 +234,9 @@ pub struct Status {
     /// Runs and turns that go on by themselves, waiting for nobody.
     #[serde(default)]
     pub under_way: usize,
+    /// Whether it is being stopped: what is under way ends, and nothing new begins.
+    #[serde(default)]
+    pub stopping: bool,
     /// Open questions that the caller sees.
     pub questions: usize,
     /// Audit entries on record.

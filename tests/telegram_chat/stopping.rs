@@ -33,12 +33,18 @@ fn what_ends_soon_ends_by_itself_and_nothing_new_begins() {
     is_draining(&castoff);
     castoff.run("true").ended(69).says(&["Castoff is being stopped", "hint:"]);
     castoff.castoff(&["chat", "hello"]).ended(69).says(&["Castoff is being stopped"]);
+    castoff.castoff(&["status", "--health"]).ended(69);
+    let said = castoff.castoff(&["status"]).ended(69).stdout;
+    assert!(said.contains("problem: Castoff is being stopped") && said.contains("runs: 1 live"), "{said}");
+    let (code, status) = castoff.json(&["status"]);
+    assert_eq!((code, &status["stopping"], &status["under_way"]), (69, &json!(true), &json!(1)), "{status:#}");
     let answer = live.finish().ended(0);
     assert!(answer.stdout.contains("it is done") && answer.stderr.contains(TOLD), "{}", answer.stderr);
     assert!(castoff.own().join("done.txt").exists(), "its change landed");
     castoff.stop();
     castoff.no_run_container_is_left();
     castoff.serve();
+    assert_eq!(castoff.json(&["status"]).1["stopping"], json!(false));
     castoff.castoff(&["audit", "verify"]).ended(0);
 }
 

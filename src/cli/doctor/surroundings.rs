@@ -46,6 +46,7 @@ pub(super) fn file_system(path: &Path) -> Option<String> {
 async fn daemon(home: &Path) -> String {
     let asked = async { Client::connect(home).await?.get::<Status>("/status").await };
     match asked.await {
+        Ok(Status { stopping: true, .. }) => "runs, but is being stopped".to_owned(),
         Ok(Status { runner: Some(runner), .. }) if runner.obstacles().next().is_none() => {
             "runs, and is healthy".to_owned()
         }
