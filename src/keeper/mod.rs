@@ -25,6 +25,7 @@
 //! ```
 
 use std::io::{self, Read, Write};
+use std::path::PathBuf;
 
 use crate::domain::ids::RunId;
 use crate::protocol::codec::{self, FrameError};
@@ -68,6 +69,15 @@ pub enum KeeperError {
     /// A request came before `Open`.
     #[error("the workspace has not been opened")]
     NotOpen,
+    /// Another keeper works on the same workspace; its lock goes with its process.
+    #[error(
+        "another keeper still works on `{state}`; hint: it ends by itself once it has finished the file in hand, so \
+         try again; while it does not, `docker ps` lists it among the containers with the label `castoff.home`"
+    )]
+    Second {
+        /// The keeper's state.
+        state: PathBuf,
+    },
     /// The run has no overlay that was read.
     #[error("nothing is held of run {0}")]
     NotHeld(RunId),

@@ -13,6 +13,7 @@ use crate::domain::ids::RunId;
 use crate::domain::plan::{Cover, CoverKind};
 use crate::protocol::keeper::{FromKeeper, ToKeeper};
 
+mod alone;
 mod apart;
 mod full;
 mod stage;

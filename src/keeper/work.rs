@@ -1,7 +1,8 @@
 //! The keeper itself: its places, what it recorded of earlier runs, and the requests that only read.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use crate::crash::{self, Point};
 use crate::domain::change::{Change, ChangeSet, Landing};
@@ -14,6 +15,10 @@ use super::journal::{CLAIM, Claim, JOURNAL, Outcome, RunState};
 use super::paths::denied_within;
 use super::scan::{Rules, Scan, scan};
 use super::{KeeperError, covers, cut, diff, mount};
+
+/// How long an earlier keeper may take to end, which the engine did not kill: tries, and the pause between two.
+const LOCK_TRIES: u32 = 100;
+const LOCK_PAUSE: Duration = Duration::from_millis(50);
 
 /// The keeper of one workspace.
 #[derive(Debug)]
@@ -33,6 +38,7 @@ impl Keeper {
         crash::look_in(&places.state);
         let host = Tree::open(&places.workspace).map_err(KeeperError::place("the workspace cannot be opened"))?;
         let state = Tree::open(&places.state).map_err(KeeperError::place("the keeper's state cannot be opened"))?;
+        wait_for_the_only_lock(&state, &places.state)?;
         let overlays = Tree::open(&places.overlays).map_err(KeeperError::place("the overlays cannot be opened"))?;
         let mut keeper = Self { places, host, state, overlays, own: HashMap::new() };
         let names = keeper.state.all_names().map_err(KeeperError::place("the keeper's state cannot be read"))?;
@@ -175,4 +181,18 @@ impl Keeper {
         done.sort();
         Ok(Landing { workspace: self.places.workspace.clone(), done, conflicts: Vec::new() })
     }
+}
+
+/// INVARIANT: one keeper for each workspace works, whatever the engine still runs: two would take the same steps at
+/// once, and each the other's temporary files.
+fn wait_for_the_only_lock(state: &Tree, path: &Path) -> Result<(), KeeperError> {
+    for tried in 0..=LOCK_TRIES {
+        if state.lock().map_err(KeeperError::place("the keeper's state cannot be locked"))? {
+            return Ok(());
+        }
+        if tried < LOCK_TRIES {
+            std::thread::sleep(LOCK_PAUSE);
+        }
+    }
+    Err(KeeperError::Second { state: path.to_owned() })
 }
