@@ -9,6 +9,7 @@ mod model;
 #[path = "engine_model/world.rs"]
 mod world;
 
+use castoff::domain::record::{Outcome, RunState};
 use proptest::prelude::*;
 
 use world::{Change, Ending, Op, World};
@@ -40,7 +41,7 @@ fn op() -> impl Strategy<Value = Op> {
         1 => (run.clone(), 0..3_usize).prop_map(|(run, done)| Op::Applied { run, done }),
         1 => run.clone().prop_map(|run| Op::Dropped { run }),
         1 => run.clone().prop_map(|run| Op::Undone { run }),
-        1 => (run.clone(), 0..4_usize).prop_map(|(run, request)| Op::Trouble { run, request }),
+        1 => (run.clone(), 0..5_usize).prop_map(|(run, request)| Op::Trouble { run, request }),
         2 => (run, 0..3_usize, change()).prop_map(|(run, fate, change)| Op::Recalled { run, fate, change }),
         3 => prop::bool::weighted(0.8).prop_map(|well| Op::Ready { well }),
         1 => Just(Op::Gone),
@@ -114,6 +115,40 @@ fn a_yes_and_an_undo_while_the_runner_is_away_count_when_it_is_back() {
     world.take(&Op::Next { run: 0, change: Change::None }, true);
     assert_eq!((world.model.launches(), world.model.landings()), (1, 1), "{:?}", world.model);
     assert!(world.model.undos() > 0, "{:?}", world.model);
+}
+
+/// What a keeper had begun of it when it died, the next one finishes.
+#[test]
+fn an_undo_that_nobody_answers_is_under_way_and_asked_for_again_until_somebody_does() {
+    let mut world = World::new();
+    world.take(&Op::Ready { well: true }, false);
+    world.take(&Op::Ask { by: 0, script: 0, yes: false }, false);
+    for change in [Change::None, Change::Safe, Change::None] {
+        world.take(&Op::Next { run: 0, change }, true);
+    }
+    let state = |world: &World| world.model.stored.runs.values().next().unwrap().state.clone();
+    assert_eq!(state(&world), RunState::Done { changes: Outcome::Applied });
+    world.take(&Op::Undo { run: 0, by: 0 }, false);
+    for asked in 1..4 {
+        assert_eq!((state(&world), world.model.undos()), (RunState::Undoing, asked));
+        // Without an answer.
+        world.take(&Op::Trouble { run: 0, request: 4 }, true);
+        assert_eq!((state(&world), world.model.undos()), (RunState::Undoing, asked));
+        world.take(&Op::Tick { days: 1 }, true);
+    }
+    world.take(&Op::Crash { committed: true }, false);
+    world.take(&Op::Ready { well: true }, false);
+    assert_eq!((state(&world), world.model.undos()), (RunState::Undoing, 5));
+    world.take(&Op::Next { run: 0, change: Change::None }, true);
+    assert_eq!(state(&world), RunState::Done { changes: Outcome::Undone });
+    // Of one that is refused nothing goes on.
+    world.take(&Op::Ask { by: 0, script: 0, yes: false }, false);
+    for change in [Change::None, Change::Safe, Change::None] {
+        world.take(&Op::Next { run: 1, change }, true);
+    }
+    world.take(&Op::Undo { run: 1, by: 0 }, false);
+    world.take(&Op::Trouble { run: 1, request: 3 }, true);
+    assert!(world.model.stored.open().next().is_none());
 }
 
 /// So that the model is known to see rules that are learned, used and taken back.

@@ -57,8 +57,18 @@ impl Engine {
             stop_asked: false,
         };
         let run = ids.run.clone();
-        let live =
-            Live { record, ids, caller, rights, task, decision, stdin, granted: None, output: Pending::default() };
+        let live = Live {
+            record,
+            ids,
+            caller,
+            rights,
+            task,
+            decision,
+            stdin,
+            granted: None,
+            unanswered: false,
+            output: Pending::default(),
+        };
         // Of a request its line: the text that it writes is in the run's row.
         let file = live.record.task.file().map(ToString::to_string);
         let detail = json!({

@@ -207,6 +207,7 @@ impl Engine {
                 keep(&live.record, step);
                 self.free(run, step);
             }
+            // Refused: as far as it came, the next one goes on.
             Request::Undo => {
                 step.effects.push(Effect::Decline { run: run.clone(), why });
                 self.finish(run, Outcome::Applied, step);
@@ -324,6 +325,7 @@ impl Engine {
             decision,
             stdin: None,
             granted: None,
+            unanswered: false,
             output: super::Pending { number: u32::MAX / 2, ..super::Pending::default() },
             record,
         })

@@ -58,7 +58,7 @@ use crate::domain::run::Stream;
 use crate::domain::time::Timestamp;
 use crate::domain::turn::Post;
 use crate::policy::{Decision, ParsedTask, Policy};
-use crate::protocol::runner::{FromRunner, Readiness};
+use crate::protocol::runner::{Fault, FromRunner, Readiness, Request};
 
 pub use budget::{
     Alert, Budget, BudgetView, Cap, Need, NoMoney, OUTPUT_TOKENS_MIN, PROMPT_TOKENS_ADDED, ProviderView, Recovered,
@@ -117,6 +117,8 @@ struct Live {
     stdin: Option<Vec<u8>>,
     /// A yes to its plan, while it is planned again.
     granted: Option<Grant>,
+    /// Whether its undo has had no answer yet, as people were told.
+    unanswered: bool,
     output: Pending,
 }
 
@@ -301,7 +303,10 @@ impl Engine {
             FromRunner::Undone { run, landings } => self.undone(&run, landings, step),
             FromRunner::Dropped { run, landings } => self.dropped(&run, landings, step),
             FromRunner::Recalled { runs } => self.recalled(runs, step),
-            FromRunner::Trouble { run, request, why } => self.trouble(&run, request, why, step),
+            FromRunner::Trouble { run, request: Request::Undo, fault: Fault::Unanswered, why } => {
+                self.undo_unanswered(&run, &why, step);
+            }
+            FromRunner::Trouble { run, request, fault: _, why } => self.trouble(&run, request, why, step),
             // Shown by the caller as they come; nothing to decide.
             FromRunner::Progress { .. } | FromRunner::Started { .. } | FromRunner::Diffed { .. } => {}
         }

@@ -247,6 +247,21 @@ impl Engine {
         }
     }
 
+    /// Nobody answered to an undo: what was begun of it, the next keeper finishes. Until one says so it is under way.
+    pub(super) fn undo_unanswered(&mut self, run: &RunId, why: &str, step: &mut Step) {
+        let Some(live) = self.runs.get_mut(run).filter(|live| live.record.state == RunState::Undoing) else { return };
+        if !std::mem::replace(&mut live.unanswered, true) {
+            audit(step, None, "runner.trouble", (run, json!({ "why": why })));
+            let why = format!("{why}; the undo stays under way, and is asked for again until it is done");
+            step.effects.push(Effect::Decline { run: run.clone(), why });
+        }
+        if !self.lost.contains(run) {
+            self.lost.push(run.clone());
+        }
+        // Not at once: a keeper that dies of it takes a while to start.
+        self.lost_asked_at = step.now;
+    }
+
     pub(super) fn runner_gone(&mut self, step: &Step) {
         self.runner = None;
         self.away = true;

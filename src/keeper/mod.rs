@@ -147,6 +147,32 @@ impl KeeperError {
         Self::Write { path: path.to_owned(), source }
     }
 
+    /// What the runner is told.
+    fn told(&self) -> FromKeeper {
+        FromKeeper::Failed { why: self.to_string(), logged: self.logged() }
+    }
+
+    /// The same as its text, but without what is in people's files, and their names.
+    fn logged(&self) -> String {
+        match self {
+            Self::Journal { run, source } => format!("the journal of run {run} cannot be read: {}", source.kind()),
+            Self::HalfDone { run, source } => format!("an apply of run {run} is half-done: {}", source.logged()),
+            Self::Read { path: _, source } => format!("a file cannot be read: {source}"),
+            Self::Write { path: _, source } => format!("a file cannot be written: {source}"),
+            Self::Both { first, second } => {
+                format!("{}; taking it back failed too: {}", first.logged(), second.logged())
+            }
+            Self::Frame(_)
+            | Self::NotOpen
+            | Self::Second { .. }
+            | Self::NotHeld(_)
+            | Self::TooMany
+            | Self::Place { .. } => self.to_string(),
+            #[cfg(test)]
+            Self::Cut => self.to_string(),
+        }
+    }
+
     fn place(what: &'static str) -> impl FnOnce(io::Error) -> Self {
         move |source| Self::Place { what, source }
     }
@@ -159,10 +185,11 @@ impl KeeperError {
 pub fn serve(mut input: impl Read, mut output: impl Write) -> Result<(), KeeperError> {
     let mut keeper = None;
     while let Some(request) = codec::read::<ToKeeper>(&mut input)? {
-        let answer = answer(&mut keeper, request).unwrap_or_else(|error| FromKeeper::Failed { why: error.to_string() });
+        let answer = answer(&mut keeper, request).unwrap_or_else(|error| error.told());
         match codec::write(&mut output, &answer) {
             Err(error @ FrameError::TooLong(_)) => {
-                codec::write(&mut output, &FromKeeper::Failed { why: format!("the answer is too long: {error}") })?;
+                let why = format!("the answer is too long: {error}");
+                codec::write(&mut output, &FromKeeper::Failed { logged: why.clone(), why })?;
             }
             result => result?,
         }

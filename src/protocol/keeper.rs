@@ -90,5 +90,7 @@ pub enum FromKeeper {
     Failed {
         /// Why, for people.
         why: String,
+        /// The same for logs: without the name of any file.
+        logged: String,
     },
 }

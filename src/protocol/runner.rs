@@ -163,15 +163,26 @@ pub enum FromRunner {
         /// The run and what became of it.
         runs: Vec<(RunId, Fate)>,
     },
-    /// A request about a run could not be served; nothing was changed.
+    /// A request about a run could not be served.
     Trouble {
         /// The run.
         run: RunId,
         /// What was asked.
         request: Request,
+        /// Whether it may still be.
+        fault: Fault,
         /// Why not, and what helps, for people.
         why: String,
     },
+}
+
+/// How a request about a run failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Fault {
+    /// It was refused: nothing of it goes on.
+    Refused,
+    /// Nobody answered: what was begun of it is finished by the next keeper, whenever one starts.
+    Unanswered,
 }
 
 /// A directory that the policy lists and that cannot be mounted: missing, a symbolic link, owned by

@@ -4,6 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::keeper::Fault;
 use super::overlay::Left;
 use super::state::{Runner, locked};
 use super::{keeper, overlay};
@@ -48,7 +49,7 @@ pub(super) async fn read(runner: &Arc<Runner>, run: &RunId, claimed_ns: u64, wor
 async fn discard_empty(runner: Arc<Runner>, run: RunId, workspace: PathBuf) {
     match discard(&runner, &run, &workspace).await {
         Ok(_) => drop(locked(&runner.leaving).remove(&(run, workspace))),
-        Err(why) => tracing::warn!(%run, why, "an overlay without changes could not be removed"),
+        Err(fault) => tracing::warn!(%run, why = fault.logged(), "an overlay without changes could not be removed"),
     }
 }
 
@@ -62,7 +63,8 @@ pub(super) async fn discard_left(runner: Arc<Runner>, left: Vec<Left>) {
         if !was_empty && !entry.settled {
             // What is empty goes with this, too.
             drop(read(&runner, &run, entry.begun.claimed_ns, &[path]).await);
-        } else if let Err(why) = discard(&runner, &run, &path).await {
+        } else if let Err(fault) = discard(&runner, &run, &path).await {
+            let why = fault.logged();
             tracing::warn!(%run, why, "an overlay without changes could not be removed; the next start tries again");
         }
     }
@@ -106,8 +108,8 @@ pub(super) async fn apply(runner: &Runner, run: &RunId, paths: Option<&[PathBuf]
         }
         if whole && held && landing.conflicts.is_empty() {
             // What landed is landed, whether or not the empty rest can be removed.
-            if let Err(why) = discard(runner, run, &workspace).await {
-                tracing::warn!(%run, why, "an overlay that landed could not be removed");
+            if let Err(fault) = discard(runner, run, &workspace).await {
+                tracing::warn!(%run, why = fault.logged(), "an overlay that landed could not be removed");
             }
         }
         landings.push(landing);
@@ -117,7 +119,7 @@ pub(super) async fn apply(runner: &Runner, run: &RunId, paths: Option<&[PathBuf]
 
 /// Forgets what is held; what had landed before, also by an apply whose answer never came. Of a run that never began
 /// here, as after a backup came to another machine, nothing is held.
-pub(super) async fn forget(runner: &Runner, run: &RunId) -> Result<Vec<Landing>, String> {
+pub(super) async fn forget(runner: &Runner, run: &RunId) -> Result<Vec<Landing>, Fault> {
     let mut landings = Vec::new();
     for workspace in workspaces(runner, run).unwrap_or_default() {
         if is_held(runner, run, &workspace) {
@@ -129,10 +131,14 @@ pub(super) async fn forget(runner: &Runner, run: &RunId) -> Result<Vec<Landing>,
 }
 
 /// Takes back what landed.
-pub(super) async fn undo(runner: &Runner, run: &RunId) -> Result<Vec<Landing>, String> {
+pub(super) async fn undo(runner: &Runner, run: &RunId) -> Result<Vec<Landing>, Fault> {
     let mut landings = Vec::new();
-    for workspace in workspaces(runner, run)? {
-        landings.push(landed(runner, &workspace, &ToKeeper::Undo { run: run.clone() }).await?);
+    for workspace in workspaces(runner, run).map_err(Fault::refused)? {
+        let request = ToKeeper::Undo { run: run.clone() };
+        let FromKeeper::Landed(landing) = keeper::ask_once_more(runner, &workspace, &request).await? else {
+            return Err(Fault::refused(keeper::odd()));
+        };
+        landings.push(landing);
     }
     Ok(landings)
 }
@@ -149,8 +155,8 @@ async fn landed(runner: &Runner, workspace: &Path, request: &ToKeeper) -> Result
 }
 
 /// Removes an overlay with what is in it, once nothing mounts it any more.
-async fn discard(runner: &Runner, run: &RunId, workspace: &Path) -> Result<Landing, String> {
-    runner.container_gone(run).await?;
+async fn discard(runner: &Runner, run: &RunId, workspace: &Path) -> Result<Landing, Fault> {
+    runner.container_gone(run).await.map_err(Fault::refused)?;
     keeper::discard(runner, run, workspace).await
 }
 

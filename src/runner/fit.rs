@@ -6,7 +6,7 @@ use tokio::io::AsyncWrite;
 use crate::domain::change::{ChangeSet, Landing, Trouble};
 use crate::domain::run::RunEnd;
 use crate::protocol::codec::{self, FrameError};
-use crate::protocol::runner::{Fate, FromRunner, Request};
+use crate::protocol::runner::{Fate, Fault, FromRunner, Request};
 
 /// Paths of each kind that a short answer names, over all workspaces.
 const NAMED_MAX: usize = 100;
@@ -35,7 +35,10 @@ pub(super) async fn send(to: &mut (impl AsyncWrite + Unpin), message: FromRunner
 
 /// A message without what there may be very much of.
 fn short(message: FromRunner) -> FromRunner {
-    let trouble = |run, request| FromRunner::Trouble { run, request, why: "the answer is too long".to_owned() };
+    let trouble = |run, request, fault| {
+        let why = "the answer is too long".to_owned();
+        FromRunner::Trouble { run, request, fault, why }
+    };
     match message {
         FromRunner::Ended { run, end } => FromRunner::Ended { run, end: unread(end) },
         FromRunner::Recalled { runs } => {
@@ -52,9 +55,9 @@ fn short(message: FromRunner) -> FromRunner {
         FromRunner::Applied { run, landings } => FromRunner::Applied { run, landings: first(landings) },
         FromRunner::Dropped { run, landings } => FromRunner::Dropped { run, landings: first(landings) },
         FromRunner::Undone { run, landings } => FromRunner::Undone { run, landings: first(landings) },
-        FromRunner::Surveyed { run, .. } => trouble(run, Request::Survey),
-        FromRunner::Diffed { run, .. } => trouble(run, Request::Diff),
-        FromRunner::Trouble { run, request, .. } => trouble(run, request),
+        FromRunner::Surveyed { run, .. } => trouble(run, Request::Survey, Fault::Refused),
+        FromRunner::Diffed { run, .. } => trouble(run, Request::Diff, Fault::Refused),
+        FromRunner::Trouble { run, request, fault, .. } => trouble(run, request, fault),
         // The runner's own words, and pieces of output: short as they are.
         same @ (FromRunner::Ready(_)
         | FromRunner::Progress { .. }
@@ -161,7 +164,8 @@ mod tests {
         };
         assert!(sent(&told(long)).await == told(short));
         let diffed = FromRunner::Diffed { run: run(), text: "x".repeat(FRAME_BYTES_MAX) };
-        let trouble = FromRunner::Trouble { run: run(), request: Request::Diff, why: "the answer is too long".into() };
+        let why = "the answer is too long".into();
+        let trouble = FromRunner::Trouble { run: run(), request: Request::Diff, fault: Fault::Refused, why };
         assert_eq!(sent(&[diffed]).await, [trouble]);
     }
 }

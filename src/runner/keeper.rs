@@ -60,12 +60,40 @@ impl std::fmt::Debug for Keeper {
 }
 
 /// Why a keeper did not answer; for people.
-enum Fault {
+pub(super) enum Fault {
     /// It died, or never came to life. The next one first finishes what this one had begun, and every request may
     /// be made twice.
     Died(String),
     /// It answered, or would have: another one would say the same.
-    Refused(String),
+    Refused(Refusal),
+}
+
+/// Why a keeper did not do what it was asked to.
+pub(super) struct Refusal {
+    why: String,
+    logged: String,
+}
+
+impl Fault {
+    /// What is said of it.
+    pub(super) fn why(self) -> String {
+        match self {
+            Self::Died(why) | Self::Refused(Refusal { why, .. }) => why,
+        }
+    }
+
+    /// What logs say of it: no name of anybody's files.
+    pub(super) fn logged(&self) -> &str {
+        match self {
+            Self::Died(why) | Self::Refused(Refusal { logged: why, .. }) => why,
+        }
+    }
+
+    /// For what the runner says itself, which names no file.
+    pub(super) fn refused(why: impl Into<String>) -> Self {
+        let why = why.into();
+        Self::Refused(Refusal { logged: why.clone(), why })
+    }
 }
 
 /// A workspace's keeper, while nobody else asks it.
@@ -73,18 +101,23 @@ type Place = OwnedMutexGuard<Option<Keeper>>;
 
 /// Asks the keeper of a workspace, starting it when there is none. The error is for people.
 pub(super) async fn ask(runner: &Runner, workspace: &Path, request: &ToKeeper) -> Result<FromKeeper, String> {
+    ask_once_more(runner, workspace, request).await.map_err(Fault::why)
+}
+
+/// The same; the error says whether what was begun of the request may go on.
+pub(super) async fn ask_once_more(runner: &Runner, workspace: &Path, request: &ToKeeper) -> Result<FromKeeper, Fault> {
     ask_at(&mut runner.keepers.place(workspace).lock_owned().await, runner, workspace, request).await
 }
 
 /// Has what a run left over a workspace emptied, and removes its overlay's directories. Nobody else reads it
 /// meanwhile. Returns what had landed of it before; the error is for people.
-pub(super) async fn discard(runner: &Runner, run: &RunId, workspace: &Path) -> Result<Landing, String> {
+pub(super) async fn discard(runner: &Runner, run: &RunId, workspace: &Path) -> Result<Landing, Fault> {
     let mut place = runner.keepers.place(workspace).lock_owned().await;
     let answer = ask_at(&mut place, runner, workspace, &ToKeeper::Drop { run: run.clone() }).await?;
-    let FromKeeper::Landed(landing) = answer else { return Err(odd()) };
+    let FromKeeper::Landed(landing) = answer else { return Err(Fault::refused(odd())) };
     let path = workspace.display();
     overlay::remove(runner, run, workspace)
-        .map_err(|error| format!("the overlay over `{path}` cannot be removed: {error}"))?;
+        .map_err(|error| Fault::refused(format!("the overlay over `{path}` cannot be removed: {error}")))?;
     Ok(landing)
 }
 
@@ -93,24 +126,20 @@ pub(super) fn odd() -> String {
     "the keeper gave another answer than the one that was asked for".to_owned()
 }
 
-async fn ask_at(
-    place: &mut Place,
-    runner: &Runner,
-    workspace: &Path,
-    request: &ToKeeper,
-) -> Result<FromKeeper, String> {
-    let engine = runner.engine()?;
+async fn ask_at(place: &mut Place, runner: &Runner, workspace: &Path, request: &ToKeeper) -> Result<FromKeeper, Fault> {
+    // An earlier keeper may have begun it.
+    let engine = runner.engine().map_err(Fault::Died)?;
     let began = Instant::now();
     let mut started = 0;
     loop {
         started += u32::from(place.is_none());
         let why = match try_at(place, runner, &engine, (workspace, request)).await {
             Ok(answer) => return Ok(answer),
-            Err(Fault::Refused(why)) => return Err(why),
+            Err(refused @ Fault::Refused(_)) => return Err(refused),
             Err(Fault::Died(why)) => why,
         };
         if started == STARTS_MAX || began.elapsed() >= ANSWER_TIME_MAX {
-            return Err(format!("the keeper of `{}` failed: {why}", workspace.display()));
+            return Err(Fault::Died(format!("the keeper of `{}` failed: {why}", workspace.display())));
         }
         tracing::warn!(workspace = %workspace.display(), why, "a keeper died and another one is asked");
     }
@@ -127,8 +156,9 @@ async fn try_at(
         Some(keeper) => keeper,
         None if runner.keepers.closed.is_cancelled() => return Err(Fault::Refused("the runner stops".to_owned())),
         None => start(runner, engine, workspace).await.map_err(|fault| match fault {
-            Fault::Refused(why) => {
-                Fault::Refused(format!("the keeper of `{}` cannot start: {why}", workspace.display()))
+            Fault::Refused(Refusal { why, logged }) => {
+                let said = |why| format!("the keeper of `{}` cannot start: {why}", workspace.display());
+                Fault::Refused(Refusal { why: said(why), logged: said(logged) })
             }
             died @ Fault::Died(_) => died,
         })?,
@@ -144,7 +174,7 @@ async fn try_at(
 }
 
 async fn start(runner: &Runner, engine: &Engine, workspace: &Path) -> Result<Keeper, Fault> {
-    overlay::make_kept_for(runner, workspace).map_err(|error| Fault::Refused(error.to_string()))?;
+    overlay::make_kept_for(runner, workspace).map_err(|error| Fault::refused(error.to_string()))?;
     let places = Places {
         workspace: workspace.to_owned(),
         overlays: runner.overlays(workspace),
@@ -160,7 +190,7 @@ async fn start(runner: &Runner, engine: &Engine, workspace: &Path) -> Result<Kee
         gid,
     };
     let body = harden::keeper_container(&container, runner.labels())
-        .map_err(|error| Fault::Refused(format!("failed to {error}")))?;
+        .map_err(|error| Fault::refused(format!("failed to {error}")))?;
     let created = engine.docker.create_container(None, body).await;
     let container = created.map_err(|error| Fault::Died(format!("it cannot be made: {error}")))?.id;
     let opened = open(runner, engine, &container, places).await;
@@ -178,13 +208,13 @@ async fn open(runner: &Runner, engine: &Engine, container: &str, places: Places)
     engine.docker.start_container(container, None).await.map_err(died)?;
     let mut keeper = Keeper { container: container.to_owned(), attached, asked_at: Instant::now() };
     let FromKeeper::Ready { device, inode, mount: _ } = keeper.exchange(&ToKeeper::Open(places)).await? else {
-        return Err(Fault::Refused(odd()));
+        return Err(Fault::refused(odd()));
     };
     let mut probes = locked(&runner.probes);
     if probes.get(&workspace).is_some_and(|probed| (probed.device, probed.inode) != (device, inode)) {
         probes.remove(&workspace);
         let why = "the directory was replaced by another one since it was probed; try again";
-        return Err(Fault::Refused(why.to_owned()));
+        return Err(Fault::refused(why));
     }
     Ok(keeper.attached)
 }
@@ -194,11 +224,11 @@ impl Keeper {
         codec::send(&mut self.attached.input, request).await.map_err(|error| match error {
             FrameError::Io(_) => Fault::Died(error.to_string()),
             FrameError::TooLong(_) | FrameError::Malformed(_) | FrameError::Surplus(_) => {
-                Fault::Refused(error.to_string())
+                Fault::refused(error.to_string())
             }
         })?;
         match timeout(ANSWER_TIME_MAX, self.attached.frames.next::<FromKeeper>()).await {
-            Ok(Ok(Some(FromKeeper::Failed { why }))) => Err(Fault::Refused(why)),
+            Ok(Ok(Some(FromKeeper::Failed { why, logged }))) => Err(Fault::Refused(Refusal { why, logged })),
             Ok(Ok(Some(answer))) => Ok(answer),
             Ok(Ok(None)) => Err(Fault::Died(format!("it ended: {}", self.attached.frames.complaint()))),
             Ok(Err(error)) => Err(Fault::Died(format!("{error} {}", self.attached.frames.complaint()))),

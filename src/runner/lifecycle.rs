@@ -163,7 +163,10 @@ async fn make_room(runner: &Runner, run: &RunId, end: &mut RunEnd) {
             end.usage.thrown_away = disk::held_files(&end.changes);
             end.changes.clear();
         }
-        Err(why) => tracing::warn!(%run, why, "the disk is nearly full, and what a run left cannot be thrown away"),
+        Err(fault) => {
+            let why = fault.logged();
+            tracing::warn!(%run, why, "the disk is nearly full, and what a run left cannot be thrown away");
+        }
     }
 }
 

@@ -11,12 +11,12 @@ use tokio_util::sync::CancellationToken;
 
 use super::lifecycle::{self, Order};
 use super::state::{Link, Runner, locked};
-use super::{changes, fit, survey};
+use super::{changes, fit, keeper, survey};
 use crate::domain::ids::RunId;
 use crate::domain::run::{Ending, RunEnd, StopCause, Usage};
 use crate::domain::time::Timestamp;
 use crate::protocol::codec;
-use crate::protocol::runner::{Fate, FromRunner, Request, ToRunner};
+use crate::protocol::runner::{Fate, Fault, FromRunner, Request, ToRunner};
 
 /// Messages that wait for a slow reader before the runs wait too.
 const WAITING_MAX: usize = 64;
@@ -144,22 +144,29 @@ async fn answer(runner: &Arc<Runner>, request: ToRunner) -> FromRunner {
         }
         ToRunner::Drop { run } => {
             ended(runner, &run).await;
-            let told = changes::forget(runner, &run).await;
+            let told = changes::forget(runner, &run).await.map_err(keeper::Fault::why);
             let told = told.map(|landings| FromRunner::Dropped { run: run.clone(), landings });
             (run, Request::Drop, told)
         }
         ToRunner::Undo { run } => {
             ended(runner, &run).await;
-            let landings = changes::undo(runner, &run).await;
-            let told = landings.map(|landings| FromRunner::Undone { run: run.clone(), landings });
-            (run, Request::Undo, told)
+            return match changes::undo(runner, &run).await {
+                Ok(landings) => FromRunner::Undone { run, landings },
+                Err(keeper::Fault::Died(why)) => trouble(run, Request::Undo, Fault::Unanswered, why),
+                Err(refused @ keeper::Fault::Refused(_)) => trouble(run, Request::Undo, Fault::Refused, refused.why()),
+            };
         }
         ToRunner::Run { run, .. } | ToRunner::Stop { run, .. } | ToRunner::Settled { run } => {
             (run, Request::Survey, Err("this request has no answer".to_owned()))
         }
         ToRunner::Recall { .. } => return FromRunner::Recalled { runs: Vec::new() },
     };
-    answered.unwrap_or_else(|why| FromRunner::Trouble { run, request: kind, why })
+    // What an apply or a drop left half-done, the next request about the run finishes.
+    answered.unwrap_or_else(|why| trouble(run, kind, Fault::Refused, why))
+}
+
+fn trouble(run: RunId, request: Request, fault: Fault, why: String) -> FromRunner {
+    FromRunner::Trouble { run, request, fault, why }
 }
 
 async fn apply(

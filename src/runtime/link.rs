@@ -152,7 +152,7 @@ async fn hear(link: &Link, events: &mpsc::Sender<Event>, watchers: &Watchers, me
         }
         FromRunner::Progress { run: Some(run), text } => watchers.tell(run.as_str(), &News::Progress(text.clone())),
         FromRunner::Diffed { run, text } => link.answer(run, &Ok(text.clone())),
-        FromRunner::Trouble { run, request: Request::Diff, why } => link.answer(run, &Err(why.clone())),
+        FromRunner::Trouble { run, request: Request::Diff, fault: _, why } => link.answer(run, &Err(why.clone())),
         FromRunner::Ready(_)
         | FromRunner::Progress { run: None, .. }
         | FromRunner::Surveyed { .. }

@@ -16,7 +16,7 @@ use castoff::domain::script::Script;
 use castoff::domain::time::Timestamp;
 use castoff::engine::{Ask, Called, Engine, Event, FreshIds, Past};
 use castoff::policy::{Parsed, ParsedTask, Policy};
-use castoff::protocol::runner::{Fate, FromRunner, IMAGES, Readiness, Request, Unusable};
+use castoff::protocol::runner::{Fate, Fault, FromRunner, IMAGES, Readiness, Request, Unusable};
 use serde_bytes::ByteBuf;
 
 use crate::model::Model;
@@ -284,8 +284,11 @@ impl World {
             Op::Dropped { run } => FromRunner::Dropped { run: self.run(*run), landings: vec![] },
             Op::Undone { run } => FromRunner::Undone { run: self.run(*run), landings: landings(2) },
             Op::Trouble { run, request } => {
-                let request = [Request::Survey, Request::Apply, Request::Drop, Request::Undo][*request];
-                FromRunner::Trouble { run: self.run(*run), request, why: "the keeper is gone".to_owned() }
+                // The last one had no answer.
+                let fault = if *request < 4 { Fault::Refused } else { Fault::Unanswered };
+                let all = [Request::Survey, Request::Apply, Request::Drop, Request::Undo, Request::Undo];
+                let why = "the keeper is gone".to_owned();
+                FromRunner::Trouble { run: self.run(*run), request: all[*request], fault, why }
             }
             Op::Recalled { run, fate, change } => {
                 let end = |ending| Box::new(end(ending, *change, self.now));

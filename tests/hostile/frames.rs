@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use castoff::domain::run::{Ending, StopCause};
 use castoff::protocol::codec;
-use castoff::protocol::runner::{FromRunner, Request, ToRunner};
+use castoff::protocol::runner::{Fault, FromRunner, Request, ToRunner};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::UnixStream;
 
@@ -131,8 +131,8 @@ async fn a_request_out_of_its_order_is_refused_and_named() {
     for (asked, request) in cases {
         core.tell(request).await;
         match core.hear().await {
-            FromRunner::Trouble { run, request, why } => {
-                assert_eq!((run, request), (unknown.clone(), asked));
+            FromRunner::Trouble { run, request, fault, why } => {
+                assert_eq!((run, request, fault), (unknown.clone(), asked, Fault::Refused));
                 assert!(why.contains("never began here"), "{why}");
             }
             other => panic!("{other:?}"),

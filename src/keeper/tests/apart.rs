@@ -1,10 +1,11 @@
 //! What goes wrong with one run is nobody else's.
 
 use std::fs;
+use std::io;
 
 use super::stage::{SmallDisk, Stage, landing, one_of_each, put};
 use crate::domain::ids::RunId;
-use crate::keeper::cut;
+use crate::keeper::{KeeperError, cut};
 use crate::protocol::keeper::{FromKeeper, ToKeeper};
 
 /// Another run over the same workspace, that changed `other`.
@@ -27,7 +28,7 @@ fn each(run: &RunId) -> Vec<ToKeeper> {
 
 fn is_refused_by_its_id(stage: &Stage, run: &RunId) {
     for answer in stage.ask(each(run)) {
-        let FromKeeper::Failed { why } = answer else { panic!("{answer:?}") };
+        let FromKeeper::Failed { why, .. } = answer else { panic!("{answer:?}") };
         assert!(why.contains(run.as_str()), "{why}");
     }
 }
@@ -90,4 +91,21 @@ fn a_keeper_may_know_of_more_runs_than_a_directory_of_a_run_may_have_names() {
     }
     stage.read();
     assert_eq!(stage.apply(None).conflicts, []);
+}
+
+#[test]
+fn what_is_logged_of_a_failure_names_nobodys_file_and_what_people_are_told_does() {
+    let run = RunId::from_random([3; 11]);
+    let denied = || io::Error::from(io::ErrorKind::PermissionDenied);
+    let write = || KeeperError::write("marzipan.txt", denied());
+    let half_done = KeeperError::HalfDone { run: run.clone(), source: Box::new(write()) };
+    let read = KeeperError::read("marzipan.txt", denied());
+    let both = KeeperError::Both { first: Box::new(read), second: Box::new(write()) };
+    let journal = KeeperError::Journal { run: run.clone(), source: io::Error::other("unknown `marzipan.txt`") };
+    for error in [write(), half_done, both, journal] {
+        let FromKeeper::Failed { why, logged } = error.told() else { panic!("{error}") };
+        assert!(why.contains("marzipan.txt") && !logged.contains("marzipan"), "{why}: {logged}");
+        let kind = if matches!(error, KeeperError::Journal { .. }) { run.as_str() } else { "permission denied" };
+        assert!(logged.contains(kind), "{logged}");
+    }
 }

@@ -129,7 +129,7 @@ fn what_would_take_the_last_of_the_disk_does_not_land_and_leaves_nothing_behind(
         stage.read();
         let (before, free) = (stage.host_tree(), disk.free_bytes());
         let answer = stage.one(ToKeeper::Apply { run: stage.run.clone(), paths: None });
-        let FromKeeper::Failed { why } = answer else { panic!("{answer:?}") };
+        let FromKeeper::Failed { why, .. } = answer else { panic!("{answer:?}") };
         assert!(why.contains("the disk is nearly full (") && why.contains("1 MiB are kept free"), "{why}");
         assert!(stage.host_tree() == before, "the workspace is not as it was");
         assert!(disk.free_bytes() + MIB / 4 > free, "{} bytes were left behind", free - disk.free_bytes());
