@@ -26,6 +26,12 @@ const BUILD_PAUSE: Duration = Duration::from_secs(15);
 /// Longest pause between two tries.
 const BUILD_PAUSE_MAX: Duration = Duration::from_secs(30 * 60);
 
+/// What of the machine's memory is not for runs, as a share and in bytes at the most: the core and the runner (some
+/// 100 MiB), keepers that read large trees, the engine, and whatever else the machine does. Without it the kernel
+/// would look for what to kill among all of them when runs use what they may.
+const KEPT_MEMORY_SHARE: u64 = 8;
+const KEPT_MEMORY_BYTES_MAX: u64 = 1 << 30;
+
 /// Connects to the engine at `host` (`DOCKER_HOST`: a Unix socket) and agrees on a version.
 pub(super) async fn connect(host: Option<&str>) -> Result<Docker, RunnerError> {
     let path = match host {
@@ -71,7 +77,7 @@ pub(super) async fn supervise(runner: Arc<Runner>) {
 async fn bring_up(runner: &Runner, left: &mut Option<Vec<Left>>) -> Result<Engine, RunnerError> {
     let docker = connect(runner.places.docker.as_deref()).await?;
     let info = docker.info().await?;
-    let memory_bytes = info.mem_total.and_then(|bytes| u64::try_from(bytes).ok()).unwrap_or(u64::MAX);
+    let memory_bytes = info.mem_total.and_then(|bytes| u64::try_from(bytes).ok()).map_or(u64::MAX, for_runs);
     let machine = Machine { memory_bytes, processes: processes() };
     let missing = readback::missing(&info);
     let facts = facts(&docker, info);
@@ -87,6 +93,11 @@ async fn bring_up(runner: &Runner, left: &mut Option<Vec<Left>>) -> Result<Engin
     let mut images = vec![images::base(&docker, &mut tell).await?];
     images.extend(images::found(&docker).await?.into_iter().filter(|image| image.name == "workbench"));
     Ok(Engine { docker, built: Built { images, ..built }, facts, machine, missing })
+}
+
+/// What is left of the machine's memory for runs.
+fn for_runs(memory_bytes: u64) -> u64 {
+    memory_bytes - (memory_bytes / KEPT_MEMORY_SHARE).min(KEPT_MEMORY_BYTES_MAX)
 }
 
 /// Half of the processes and threads that the kernel can have (proc_sys_kernel(5)).

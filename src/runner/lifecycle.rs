@@ -94,7 +94,8 @@ fn enlist(runner: &Runner, order: &Order) -> Enlisted {
     let processes = under_way().map(|live| u64::from(live.pids)).fold(pids.into(), u64::saturating_add);
     let full = |what: &str, name: &str| {
         Err(format!(
-            "the runs under way may use all {what} of the machine; wait for one, or lower `{name}` in limits.yaml"
+            "this run and those under way may use more {what} than the machine has for runs; wait for one, or lower \
+             `{name}` in limits.yaml"
         ))
     };
     if memory > machine.memory_bytes {

@@ -45,7 +45,7 @@ pub(super) struct Engine {
 /// What the engine's machine has for all runs together.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Machine {
-    /// Memory, in bytes.
+    /// Memory, in bytes: most of what there is.
     pub(super) memory_bytes: u64,
     /// Processes and threads: half of what the kernel can have.
     pub(super) processes: u64,

@@ -25,10 +25,19 @@ async fn a_run_that_does_not_fit_beside_the_others_is_refused_and_starts_after_t
     let pids = u32::try_from(kernel("pid_max").min(kernel("threads-max")) / 2 / 10 * 6).unwrap();
     let mut long = house.plan(&core, "echo begun; sleep 600");
     (long.covers, _) = core.survey(&run(1), long.mounts.clone()).await;
+    // Beside runs the machine has Castoff itself to carry, and whatever else it does.
+    let mut alone = long.clone();
+    let total = machine("/proc/meminfo", "MemTotal:") * 1024;
+    alone.limits.memory_bytes = total - (total / 8).min(1 << 30) + 1;
+    let (_, end) = core.run(&run(2), &alone).await;
+    assert!(
+        matches!(&end.ending, Ending::Failed { why } if why.contains("may use more memory than the machine has for runs")),
+        "{end:?}"
+    );
     type Widen = fn(&mut Plan, (u64, u32));
     let cases: [(&str, Widen); 2] = [
-        ("may use all memory of the machine", |plan, (memory, _)| plan.limits.memory_bytes = memory),
-        ("may use all processes of the machine", |plan, (_, pids)| plan.limits.pids = pids),
+        ("may use more memory than the machine has for runs", |plan, (memory, _)| plan.limits.memory_bytes = memory),
+        ("may use more processes than the machine has for runs", |plan, (_, pids)| plan.limits.pids = pids),
     ];
     for (number, (says, widen)) in (0..).zip(cases) {
         let id = |step: u8| run(10 * (number + 1) + step);
