@@ -44,6 +44,10 @@ impl Walk {
         if subscripts || environment::is_set_in(raw) {
             self.unknown(format!("what `{}` runs as a subscript", excerpt(raw)));
         }
+        // The parser takes what stands in the parentheses of `=~` for text.
+        if misread::starts_process(raw) {
+            self.unknown(format!("what `{}` runs in a test", excerpt(raw)));
+        }
         self.word(raw);
     }
 

@@ -6,6 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use brush_parser::ast::Word;
 use brush_parser::{ParserOptions, Token, uncached_tokenize_str};
 
+use super::dollars;
 use super::facts::Span;
 use super::walk::{Walk, excerpt, span_of};
 
@@ -39,6 +40,9 @@ pub(super) fn misread(source: &str, tokens: &[Token]) -> Option<String> {
                     array = array.map(|depth| depth - 1).filter(|depth| *depth > 0);
                     if ends {
                         after_array = token.location().end.index;
+                        if is_comment_at(&source, after_array) {
+                            return Some("what `#` is, right behind an array,".to_owned());
+                        }
                     }
                 }
                 "<<" | "<<-" if pending => return Some("which of the here-documents of a line is which".to_owned()),
@@ -59,7 +63,7 @@ pub(super) fn misread(source: &str, tokens: &[Token]) -> Option<String> {
                 let place = location.start.index..location.end.index;
                 let raw: String = source.get(place).unwrap_or_default().iter().collect();
                 let wrong = is_cut(&raw, text) || is_quoted_group(text) || is_open_subscript(text, array.is_some());
-                if wrong {
+                if wrong || dollars::misread(text) {
                     return Some(format!("what `{}` is to the shell", excerpt(&raw)));
                 }
             }
@@ -88,8 +92,24 @@ fn odd_document(tokens: &[Token]) -> Option<String> {
     }
     let joined = joined(text);
     let ends = |line: &str| line == name || operator == "<<-" && line.trim_start_matches('\t') == name;
-    let odd = !joined.is_empty() && !joined.ends_with('\n') || joined.lines().any(ends);
+    // Tabs at the front of a line that is joined to another are kept, which the parser takes off.
+    let tabs = operator == "<<-" && text.lines().any(|line| trailing(line, '\\') % 2 == 1);
+    let odd = !joined.is_empty() && !joined.ends_with('\n') || joined.lines().any(ends) || tabs;
     (quoted.is_none() && odd).then(|| format!("where the here-document ends that `{name}` should end"))
+}
+
+/// How many `c` are at the end of `text`.
+fn trailing(text: &str, c: char) -> usize {
+    text.len() - text.trim_end_matches(c).len()
+}
+
+/// Whether the parser takes what stands at `place` for a comment, perhaps behind lines that are joined.
+fn is_comment_at(source: &[char], place: usize) -> bool {
+    let mut rest = source.get(place..).unwrap_or_default();
+    while let ['\\', '\n', after @ ..] = rest {
+        rest = after;
+    }
+    rest.first() == Some(&'#')
 }
 
 /// A word that a process substitution is a part of: the parser takes that for another word.
@@ -209,6 +229,34 @@ fn is_quoted_group(text: &str) -> bool {
             (None, '(') if "@?*+!".contains(before) => {
                 return !is_plain(text.get(at..).unwrap_or_default());
             }
+            _ => {}
+        }
+        before = c;
+    }
+    false
+}
+
+/// Whether a word may hold a process substitution: `<(` or `>(` that is not quoted.
+pub(super) fn starts_process(text: &str) -> bool {
+    let starts = |text: &str| text.contains("<(") || text.contains(">(");
+    if !starts(&text.replace("\\\n", "")) {
+        return false;
+    }
+    let (mut quote, mut before) = (None, ' ');
+    let mut rest = text.chars();
+    while let Some(c) = rest.next() {
+        match (quote, c) {
+            // Where quotes begin and end is not looked for inside of substitutions.
+            (None | Some('"'), '`') => return true,
+            (None | Some('"'), '$') if rest.as_str().starts_with(['(', '{', '[', '\'']) => return true,
+            (None | Some('"'), '\\') => {
+                if rest.next() == Some('\n') {
+                    continue;
+                }
+            }
+            (Some(open), c) if open == c => quote = None,
+            (None, '\'' | '"') => quote = Some(c),
+            (None, '(') if matches!(before, '<' | '>') => return true,
             _ => {}
         }
         before = c;

@@ -17,6 +17,7 @@ mod carry;
 mod commands;
 mod compound;
 mod dialect;
+mod dollars;
 mod environment;
 mod evaluated;
 mod expand;

@@ -6,9 +6,10 @@ use brush_parser::ast::{
 };
 use brush_parser::{ParserOptions, word};
 
+use super::dollars;
 use super::facts::Redirect;
 use super::misread::joined;
-use super::walk::Walk;
+use super::walk::{Walk, excerpt};
 use super::word::Word;
 
 /// Most substitutions in a here-document that are looked at.
@@ -46,14 +47,17 @@ impl Walk {
             IoRedirect::File(..) | IoRedirect::OutputAndError(..) => {}
         }
         match redirect {
-            IoRedirect::File(_, kind, target) => {
+            IoRedirect::File(number, kind, target) => {
                 let writes = !matches!(kind, IoFileRedirectKind::Read | IoFileRedirectKind::DuplicateInput);
                 match target {
                     IoFileRedirectTarget::Filename(word) => self.file(&word.value, writes),
+                    IoFileRedirectTarget::Duplicate(word) if is_descriptor(&word.value) => {}
                     IoFileRedirectTarget::Duplicate(word) => {
-                        if !word.value.trim_end_matches('-').bytes().all(|byte| byte.is_ascii_digit()) {
-                            self.file(&word.value, writes);
+                        let twice = matches!(number, None | Some(1)) && writes;
+                        if word.value.starts_with('-') || twice && !self.is_plain_target(&word.value) {
+                            self.unknown(format!("what the shell makes of `&{}`", excerpt(&word.value)));
                         }
+                        self.file(&word.value, writes);
                     }
                     IoFileRedirectTarget::ProcessSubstitution(_, shell) => {
                         self.written.repeats += 1;
@@ -69,6 +73,9 @@ impl Walk {
                 self.unknown("what the many substitutions of a here-document run");
             }
             IoRedirect::HereDocument(_, document) if document.requires_expansion => {
+                if dollars::misread_document(&joined(&document.doc.value)) {
+                    self.unknown("what `$$` and a bracket are in a here-document");
+                }
                 match word::parse_heredoc(&joined(&document.doc.value), &self.options) {
                     Ok(pieces) => self.pieces(pieces),
                     Err(_) => self.unknown("a here-document cannot be parsed"),
@@ -80,6 +87,13 @@ impl Walk {
         }
     }
 
+    /// Whether the shell, which expands the file of `>&file` twice, finds nothing to expand the second time.
+    fn is_plain_target(&self, raw: &str) -> bool {
+        let plain = |c: char| c.is_alphanumeric() || "-_./:,+@%=^~".contains(c);
+        let words = Word::read(raw, &self.options);
+        words.iter().all(|word| word.text().is_some_and(|text| text.chars().all(plain)))
+    }
+
     pub(super) fn file(&mut self, raw: &str, writes: bool) {
         self.word(raw);
         for target in Word::read(raw, &self.options) {
@@ -87,6 +101,12 @@ impl Walk {
             self.facts.redirects.push(Redirect { target, writes, of: next..next + 1, span: self.span.clone() });
         }
     }
+}
+
+/// Whether what follows `>&` names an open file, or closes or moves one. Behind `-` bash begins another word.
+fn is_descriptor(word: &str) -> bool {
+    let number = word.strip_suffix('-').unwrap_or(word);
+    !word.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 /// Openers that may hold others: all but a plain `${NAME}`.

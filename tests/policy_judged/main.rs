@@ -9,6 +9,7 @@ mod files;
 mod hostile;
 mod inner_texts;
 mod misread;
+mod misread_more;
 mod moved_words;
 mod obeyed_files;
 mod obeyed_options;
