@@ -54,6 +54,9 @@ const NAMES: &[&str] = &[
     "PROMPT_COMMAND",
     "IFS",
     "HOME",
+    // Words of the script take what they hold for a path.
+    "PWD",
+    "OLDPWD",
     "SHELL",
     "EDITOR",
     "VISUAL",
@@ -208,8 +211,8 @@ pub(crate) fn is_set_by(builtin: &str, command: &Command) -> bool {
         let start = word.raw.split_once('=').map_or("$", |(name, _)| name);
         let open = !word.known && !text.contains('=') || word.splits && start.contains('$');
         match builtin {
-            // Without it programs are looked for in the working directory.
-            "unset" => plain == "PATH" || open,
+            // Without it programs are looked for in the working directory; words with the others may be none.
+            "unset" => matches!(plain, "PATH" | "HOME" | "PWD" | "OLDPWD") || open,
             _ => executes(plain, value.filter(|_| word.known && plain == name)) || open,
         }
     })

@@ -54,6 +54,7 @@ mod sources;
 mod sqlite;
 mod suggest;
 mod tables;
+mod usual;
 mod variables;
 mod walk;
 mod word;

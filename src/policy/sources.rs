@@ -6,6 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use brush_parser::parse_tokens;
 
 use super::facts::{Command, Facts};
+use super::usual::Unusual;
 use super::walk::{COMMANDS_MAX, DEPTH_MAX, Walk, excerpt};
 use super::{bounds, carry, evaluated, globs, misread, shipped, written};
 use crate::domain::script::SCRIPT_BYTES_MAX;
@@ -29,9 +30,10 @@ pub(super) enum Room {
 
 /// The facts of `source`; `None` when it, or a text that it runs, needs more than a `Small` room.
 pub(super) fn facts(source: &str, room: Room) -> Option<Facts> {
-    let mut walk = walked(source, room, false);
-    if walk.facts.commands.iter().any(globs::may_drop) {
-        walk = walked(source, room, true);
+    let mut walk = walked(source, Walk::new(room));
+    let (drops, unusual) = (walk.facts.commands.iter().any(globs::may_drop), Unusual::of(&walk.facts, walk.own_fields));
+    if drops || unusual != Unusual::default() {
+        walk = walked(source, Walk { drops, unusual, ..Walk::new(room) });
     }
     let commands = walk.facts.commands.iter().enumerate();
     walk.facts.unsets = commands.filter(|(_, command)| command.name() == Some("unset")).map(|(at, _)| at).collect();
@@ -41,9 +43,8 @@ pub(super) fn facts(source: &str, room: Room) -> Option<Facts> {
     (!walk.cramped).then_some(walk.facts)
 }
 
-/// A walk of all of `source`, in which globs may be no words if it `drops` them.
-fn walked(source: &str, room: Room, drops: bool) -> Walk {
-    let mut walk = Walk { drops, ..Walk::new(room) };
+/// The `walk`, of all of `source`.
+fn walked(source: &str, mut walk: Walk) -> Walk {
     if let Some(line) = source.strip_prefix("#!").and_then(|rest| rest.lines().next()) {
         let interpreter =
             line.split(['/', ' ', '\\']).find(|part| !matches!(*part, "" | "usr" | "bin" | "env" | "local"));

@@ -12,6 +12,7 @@ use super::facts::{Assignment, Command, Facts, Feed, Redirect, Span, Unknown};
 use super::functions::Shell;
 use super::redirect::{self, Input, word_of};
 use super::sources::Room;
+use super::usual::{self, Unusual};
 use super::word::Word;
 use super::written::Written;
 
@@ -39,6 +40,9 @@ pub(super) struct Walk {
     pub(super) shells: usize,
     /// Whether globs may be no words.
     pub(super) drops: bool,
+    pub(super) unusual: Unusual,
+    /// How many assignments to `IFS` are for what a `read` reads.
+    pub(super) own_fields: usize,
 }
 
 impl Walk {
@@ -57,6 +61,8 @@ impl Walk {
             shell: Shell::of_script(),
             shells: 0,
             drops: false,
+            unusual: Unusual::default(),
+            own_fields: 0,
         }
     }
 
@@ -251,6 +257,9 @@ impl Walk {
         if !words.is_empty() {
             self.facts.assignments.iter_mut().skip(assigned).take(prefixed(simple)).for_each(|a| a.exported = true);
         }
+        if words.first().and_then(Word::text) == Some("read") {
+            self.own_fields += self.facts.assignments.iter().skip(assigned).filter(|a| usual::splits(a)).count();
+        }
         let redirects = redirect::all(simple);
         // One whose number the shell chooses looks like one of the input.
         let numbered = simple.word_or_name.iter().chain(suffix_words(simple)).any(|word| self.numbers_file(word));
@@ -271,11 +280,12 @@ impl Walk {
     }
 
     /// Records a command and everything that it runs in turn.
-    fn words(&mut self, words: Vec<Word>, input: Option<Input>) {
+    fn words(&mut self, mut words: Vec<Word>, input: Option<Input>) {
         if self.depth >= DEPTH_MAX || self.facts.commands.len() > COMMANDS_MAX {
             return self.unknown("more is nested here than is looked at");
         }
         self.depth += 1;
+        self.loosen(&mut words);
         let fewer = if self.drops { self.fewer(&words) } else { Vec::new() };
         let command_input = input.clone();
         let (input, exact) = input.map_or((None, false), |input| (Some(input.text), input.exact));

@@ -36,6 +36,8 @@ pub(crate) struct Word {
     pub(crate) splits: bool,
     /// Whether a `$` or a backquote stands in it, or is put in by it, that the shell keeps as it is.
     pub(crate) dollar: bool,
+    /// Whether it is one word only where `IFS` and the working directory are plain: `$PWD`, `$(date +%F)`.
+    pub(crate) usual: bool,
 }
 
 impl Word {
@@ -69,12 +71,20 @@ impl Word {
     /// A word of known text.
     pub(crate) fn of(text: &str) -> Self {
         let dollar = text.contains(['$', '`']);
-        Self { raw: text.to_owned(), fixed: text.to_owned(), known: true, glob: false, splits: false, dollar }
+        Self { fixed: text.to_owned(), known: true, splits: false, dollar, ..Self::unknown(text) }
     }
 
     /// A word of which nothing is known.
     pub(crate) fn unknown(raw: &str) -> Self {
-        Self { raw: raw.to_owned(), fixed: String::new(), known: false, glob: false, splits: true, dollar: false }
+        Self {
+            raw: raw.to_owned(),
+            fixed: String::new(),
+            known: false,
+            glob: false,
+            splits: true,
+            dollar: false,
+            usual: false,
+        }
     }
 
     /// The word that `raw` is where braces make no words, as in an assignment; `None` where it holds some.
@@ -98,14 +108,8 @@ impl Word {
 
     /// The word, when all that is special in it are plain quotes and globs; the parser takes longer.
     fn plain(raw: &str) -> Option<Self> {
-        let mut word = Self {
-            raw: raw.to_owned(),
-            fixed: String::with_capacity(raw.len()),
-            known: true,
-            glob: false,
-            splits: false,
-            dollar: false,
-        };
+        let fixed = String::with_capacity(raw.len());
+        let mut word = Self { fixed, known: true, splits: false, ..Self::unknown(raw) };
         let mut rest = raw.chars();
         while let Some(c) = rest.next() {
             match c {
@@ -185,9 +189,13 @@ impl Word {
                     parameter: Parameter::Named(name),
                     indirect: false,
                 }) if self.fixed.is_empty() && matches!(name.as_str(), "HOME" | "PWD") => {
+                    self.usual |= !quoted;
                     self.push(if name == "HOME" { "~" } else { "." });
                 }
-                WordPiece::CommandSubstitution(source) if is_one_word(&source) => self.known = false,
+                WordPiece::CommandSubstitution(source) if is_one_word(&source) => {
+                    self.usual |= !quoted;
+                    self.known = false;
+                }
                 WordPiece::ParameterExpansion(parameter) => {
                     let keeps = |text: &str| depth >= INSIDE_MAX || Self::read_inside(text, options, depth + 1).dollar;
                     self.dollar |= put_in(parameter).is_some_and(|text| text.contains(['$', '`']) && keeps(&text));

@@ -20,6 +20,7 @@ mod recorded;
 mod scripts;
 mod shell_structure;
 mod unseen;
+mod usual_words;
 mod wrappers;
 mod written_wrong;
 
