@@ -132,7 +132,10 @@ pub(crate) fn executes(name: &str, value: Option<&str>) -> bool {
         ("GIT_PAGER" | "PAGER" | "MANPAGER", Some("cat" | ""))
             | ("GIT_EDITOR" | "EDITOR" | "VISUAL", Some("true" | ":"))
     ) || name == "IFS"
-        && value.is_some_and(|value| value.len() <= 2 && !value.contains(|c: char| c.is_alphanumeric() || c == '/'))
+        && value.is_some_and(|value| {
+            // What joins words with it may make a substitution of them.
+            value.len() <= 2 && !value.contains(|c: char| c.is_alphanumeric() || "/$`[]()".contains(c))
+        })
         || matches!(
             name,
             "GIT_TERMINAL_PROMPT"

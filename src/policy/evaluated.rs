@@ -5,6 +5,7 @@ use std::collections::HashSet;
 
 use super::carry::is_shell;
 use super::facts::{Assignment, Command, Facts, Unknown, base_name};
+use super::usual;
 use super::walk::Walk;
 use super::word::Word;
 
@@ -23,6 +24,9 @@ pub(super) fn doubts(facts: &mut Facts) {
         is_number(&assignment.name) && !assignment.value.as_ref().is_some_and(plain)
     };
     facts.evaluates |= facts.commands.iter().any(evaluates) || facts.assignments.iter().any(number);
+    let globs = facts.commands.iter().filter(|command| names_files(command)).map(|command| command.span.clone());
+    let what = "what the name of a file runs, where a builtin evaluates it";
+    facts.unknowns.extend(globs.map(|span| Unknown { what: what.to_owned(), span }));
     if !facts.evaluates {
         return;
     }
@@ -30,36 +34,87 @@ pub(super) fn doubts(facts: &mut Facts) {
     let functions: HashSet<&str> = facts.functions.iter().map(|function| function.name.as_str()).collect();
     // Words that are known are looked at with the command.
     let is_runner = |command: &&Command| {
-        command.arguments().iter().any(|word| !word.known && runs(word))
+        command.arguments().iter().any(|word| !word.known && runs(word) || word.known && is_begun(&word.fixed))
             || given(command, &functions).into_iter().any(keeps_substitution)
             || puts_dollar(command)
     };
     let commands = facts.commands.iter().filter(is_runner).map(|command| command.span.clone());
     // A part of a text that is put together is enough.
-    let is_part = |word: &Word| !word.raw.contains('\n') && keeps_substitution(word);
+    let is_part =
+        |word: &Word| !word.raw.contains('\n') && (keeps_substitution(word) || word.known && is_begun(&word.fixed));
     let held = facts.held.iter().filter(|word| runs(word) || is_part(word)).map(|_| None);
     let assigned = facts.assignments.iter().filter(|assignment| match &assignment.value {
-        Some(value) => substitutes(value),
+        Some(value) => substitutes(value) || is_begun(value),
         None => is_subscripted(&unquoted(&assignment.raw)),
     });
     let spans: Vec<_> = commands.chain(held).chain(assigned.map(|assignment| assignment.span.clone())).collect();
-    let reads = |command: &Command| matches!(command.name(), Some("read" | "mapfile" | "readarray"));
-    let values = facts.assignments.iter().filter_map(|assignment| assignment.value.as_deref());
-    let is_open = |word: &Word| word.glob || word.dollar && !word.raw.contains('\n');
-    let open = values.into_iter().any(|value| value.contains('$'))
-        || facts.held.iter().any(is_open)
-        || facts.commands.iter().any(|command| given(command, &functions).iter().any(|word| word.dollar));
-    if facts.substitutes || open || facts.commands.iter().any(reads) {
+    if facts.substitutes || is_open(facts, &functions) {
         let what = "what a text from elsewhere runs, where it is evaluated".to_owned();
         facts.unread.push(Unknown { what, span: None });
     }
     facts.unknowns.extend(spans.into_iter().map(|span| Unknown { what: what.to_owned(), span }));
 }
 
+/// Whether a variable or a parameter may hold a text that the script does not tell.
+fn is_open(facts: &Facts, functions: &HashSet<&str>) -> bool {
+    let mut values = facts.assignments.iter().filter_map(|assignment| assignment.value.as_deref());
+    let holds = |word: &Word| word.glob || word.dollar && !word.raw.contains('\n');
+    let from_elsewhere = |command: &Command| {
+        let words = command.arguments();
+        matches!(command.name(), Some("read" | "mapfile" | "readarray"))
+            || given(command, functions).iter().any(|word| word.dollar || word.glob)
+            || evaluates(command) && words.iter().any(|word| word.glob)
+    };
+    let moves = |command: &Command| command.arguments().iter().any(|word| word.glob) || usual::moves(command);
+    let named = |command: &Command| {
+        let words = given(command, functions);
+        words.iter().any(|word| is_of_shell(&word.raw))
+            || evaluates(command) && command.arguments().iter().any(|word| is_of_shell(&word.raw))
+    };
+    values.any(|value| value.contains('$'))
+        || facts.held.iter().any(holds)
+        || facts.commands.iter().any(from_elsewhere)
+        || (facts.places || facts.commands.iter().any(named)) && facts.commands.iter().any(moves)
+}
+
+/// Whether a text has a variable that the shell itself sets to the name of a file, a directory or the last word.
+fn is_of_shell(text: &str) -> bool {
+    let part = |c: char| !c.is_ascii_alphanumeric() && c != '_';
+    let of_shell = |name: &str| matches!(name, "_" | "PWD" | "OLDPWD" | "DIRSTACK" | "BASH_SOURCE" | "BASH_ARGV0");
+    text.contains("$0") || text.contains("${0") || text.split(part).any(of_shell)
+}
+
+/// Whether a builtin takes for a name, or for arithmetic, what the name of a file may be.
+fn names_files(command: &Command) -> bool {
+    // What is a number in brackets, or one character of any kind, runs nothing.
+    let wide = |text: &str| text.contains(['*', '(', '$', '`']) || text.matches(['?', '[']).count() > 1;
+    let named = |word: &Word| word.glob && wide(&word.fixed);
+    let words = command.arguments();
+    let text = |at: usize| words.get(at).map_or("", |word| word.fixed.as_str());
+    match command.program() {
+        // `let x*=2` is no file to those who write it.
+        Some("let") => words.iter().any(|word| named(word) && !word.fixed.contains('=')),
+        Some("test" | "[") => {
+            words.iter().any(|word| matches!(word.text(), Some("-v" | "-R"))) && words.iter().any(named)
+        }
+        Some("printf") => text(0).starts_with("-v") && words.iter().take(2).any(named),
+        Some("getopts") => words.get(1).is_some_and(named),
+        Some("read" | "wait" | "mapfile" | "readarray" | "unset") => words.iter().any(named),
+        Some("declare" | "typeset" | "local" | "export" | "readonly") => {
+            words.iter().any(|word| named(word) && !word.front().contains('='))
+        }
+        _ => false,
+    }
+}
+
 /// The words of a command that variables or parameters may come to hold.
 fn given<'a>(command: &'a Command, functions: &HashSet<&str>) -> Vec<&'a Word> {
     match command.program() {
         Some("set" | "declare" | "typeset" | "local" | "export" | "readonly") => command.arguments().iter().collect(),
+        Some("printf") if command.arguments().first().is_some_and(|word| word.fixed.starts_with("-v")) => {
+            command.arguments().iter().collect()
+        }
+        Some("getopts") => command.arguments().iter().skip(2).collect(),
         Some(name) if functions.contains(name) => command.arguments().iter().collect(),
         // Behind the text or the file that it runs.
         Some(name) if is_shell(base_name(name)) => command.positionals().into_iter().skip(1).collect(),
@@ -151,6 +206,14 @@ pub(super) fn is_subscripted(text: &str) -> bool {
     })
 }
 
+/// Whether a text is the front of one that runs something when it is evaluated: `a[$`.
+fn is_begun(text: &str) -> bool {
+    text.match_indices('[').any(|(at, _)| {
+        let (before, rest) = text.split_at_checked(at).unwrap_or_default();
+        !before.ends_with('\\') && !rest.contains([']', '\n']) && rest.contains(['$', '`'])
+    })
+}
+
 /// What stands before the `]` that ends a subscript; all of the line, where quotes may hide which one does.
 fn subscript(text: &str) -> &str {
     let mut open = 1_usize;
@@ -182,13 +245,20 @@ pub(super) fn substitutes(source: &str) -> bool {
 }
 
 impl Walk {
+    /// Notes what a text holds that is evaluated, or may be later.
+    pub(super) fn evaluable(&mut self, raw: &str) {
+        self.facts.places |= is_of_shell(raw);
+    }
+
     /// Remembers a word that a variable may come to hold.
     pub(super) fn hold(&mut self, raw: &str) {
+        self.evaluable(raw);
         self.facts.held.extend(Word::read(raw, &self.options));
     }
 
     /// What an assignment of `raw` gives, if that is known.
     pub(super) fn given(&mut self, raw: &str) -> Option<String> {
+        self.evaluable(raw);
         let word = Word::single(raw, &self.options)?;
         if word.known {
             return Some(word.fixed);

@@ -69,6 +69,7 @@ impl Walk {
     /// What is evaluated: quotes keep nothing in it from being substituted, and a subscript is expanded twice.
     pub(super) fn arithmetic(&mut self, raw: &str) {
         self.facts.evaluates = true;
+        self.evaluable(raw);
         let mut open = 0_i32;
         // `$((cmd) )`, or what looks so to bash alone, is a substitution.
         let commands = raw.chars().any(|c| {

@@ -27,6 +27,8 @@ pub(crate) struct Facts {
     pub(crate) evaluates: bool,
     /// Whether the output of a command may become such a text.
     pub(crate) substitutes: bool,
+    /// Whether one may be the name of a file, or another word, that the shell itself remembers.
+    pub(crate) places: bool,
     /// Words and here-texts of no command that variables may come to hold.
     pub(crate) held: Vec<Word>,
     /// What cannot be told from the text.
