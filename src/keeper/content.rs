@@ -16,7 +16,7 @@ use crate::domain::ids::Digest;
 /// Bytes that are read at once.
 const READ_BYTES: usize = 64 << 10;
 /// Bytes that count as a hole when they are zeros, at a multiple of as many.
-const BLOCK_BYTES: u64 = 4 << 10;
+const BLOCK_BYTES: usize = 4 << 10;
 /// Bytes that are copied between two looks at the room that is left.
 const PIECE_BYTES: u64 = 8 << 20;
 
@@ -28,12 +28,12 @@ pub(super) fn digest(file: &File) -> io::Result<Digest> {
     let mut read = vec![0; READ_BYTES];
     let mut next = data_from(file, 0, bytes)?;
     while let Some(range) = next {
-        let mut at = range.start - range.start % BLOCK_BYTES;
-        let end = range.end.next_multiple_of(BLOCK_BYTES).min(bytes);
+        let mut at = range.start - range.start % BLOCK_BYTES as u64;
+        let end = range.end.next_multiple_of(BLOCK_BYTES as u64).min(bytes);
         while at < end {
             let most = usize::try_from(end - at).map_or(READ_BYTES, |left| left.min(READ_BYTES));
             let length = fill(file, at, read.get_mut(..most).unwrap_or_default())?;
-            for block in read.get(..length).unwrap_or_default().chunks(BLOCK_BYTES as usize) {
+            for block in read.get(..length).unwrap_or_default().chunks(BLOCK_BYTES) {
                 if !is_hole(block) {
                     hash.tell(at, block);
                 }
@@ -68,9 +68,9 @@ impl Hash {
     }
 
     fn of(mut self, bytes: u64) -> Digest {
-        let tail = bytes - bytes % BLOCK_BYTES;
+        let tail = bytes - bytes % BLOCK_BYTES as u64;
         if self.told < bytes {
-            let zeros = [0; BLOCK_BYTES as usize];
+            let zeros = [0; BLOCK_BYTES];
             self.tell(tail, zeros.get(..usize::try_from(bytes - tail).unwrap_or_default()).unwrap_or_default());
         }
         let (data, places) = (self.data.finalize(), self.places.finalize());
@@ -83,7 +83,7 @@ impl Hash {
 }
 
 fn is_hole(block: &[u8]) -> bool {
-    block.len() as u64 == BLOCK_BYTES && block.iter().all(|byte| *byte == 0)
+    block.len() == BLOCK_BYTES && block.iter().all(|byte| *byte == 0)
 }
 
 /// Copies all of `from` into the new file `to`: by sharing blocks where the file system can, else without what is

@@ -12,7 +12,7 @@ const WORDS_MAX: usize = 10_000;
 /// Most open subscripts in one word: the parser tries each in two ways.
 const SUBSCRIPTS_MAX: usize = 4;
 /// Most of them in a text, whatever stands between: inside of arithmetic a word does not end at a space.
-const OPEN_SUBSCRIPTS_MAX: usize = 6;
+const OPEN_SUBSCRIPTS_MAX: usize = 3;
 /// Most subscripts of parameters inside one another, whatever is between: it tries each in twenty ways.
 const PARAMETER_SUBSCRIPTS_MAX: usize = 2;
 /// Most `case` inside one another: it tries each in two ways.

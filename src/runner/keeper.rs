@@ -154,7 +154,7 @@ async fn try_at(
 ) -> Result<FromKeeper, Fault> {
     let mut keeper = match place.take() {
         Some(keeper) => keeper,
-        None if runner.keepers.closed.is_cancelled() => return Err(Fault::Refused("the runner stops".to_owned())),
+        None if runner.keepers.closed.is_cancelled() => return Err(Fault::Died("the runner stops".to_owned())),
         None => start(runner, engine, workspace).await.map_err(|fault| match fault {
             Fault::Refused(Refusal { why, logged }) => {
                 let said = |why| format!("the keeper of `{}` cannot start: {why}", workspace.display());

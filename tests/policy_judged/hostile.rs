@@ -21,6 +21,7 @@ const REPEATED: &[(&str, &str, &str)] = &[
     ("cat <<E\n", "\"${a[b c$", "\nE"),
     ("cat <<E\n.$(((?", "(", "?7?<<\nE"),
     ("echo $((1<<2))\n", "( ", ""),
+    ("cat <<E\n", "\"${a[a[${o?", " \nE"),
     ("echo \"${a[b ${a[b ${a[b ${a[b ${a[b ${a[b ", "]} ", "\""),
     ("", "while ", "a"),
     ("", "until a; ", "b"),
