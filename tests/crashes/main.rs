@@ -17,6 +17,7 @@ mod place;
 #[expect(dead_code, reason = "what only the providers' tests use")]
 mod raw;
 
+mod books;
 mod checks;
 mod engine;
 mod mind;

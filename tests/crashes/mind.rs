@@ -56,6 +56,12 @@ pub(crate) fn reply(token: &str) -> String {
     format!("That was {token}.")
 }
 
+/// The word of what a person says, when it is for the model.
+pub(crate) fn token(said: &str) -> Option<&str> {
+    let rest = said.strip_prefix("do ").or_else(|| said.strip_prefix("hello "))?;
+    Some(rest.split_once(": ").map_or(rest, |(token, _)| token).trim())
+}
+
 /// The word of the turn that a request is about, and the command that comes first.
 fn understood(body: &str) -> Option<(String, Option<String>)> {
     let body: Value = serde_json::from_str(body).ok()?;

@@ -29,9 +29,6 @@ const fn case(point: Point, scenario: Scenario, stands: Victim, allowed: [&'stat
 
 /// A run is begun at most once; what is cut is held; from its end on it is ended, and what it changed lands.
 const RUNS: &[Case] = &[
-    // One that dies as it comes to life is not the end of what it was to be asked: before the run, or, where the runner
-    // had not seen yet that the one before is gone, after it.
-    case(Point::KeeperOpened, Run, Keeper, [&[NeverRan, Landed], &[NeverRan, Landed], &[Landed]]),
     case(Point::IntentCommitted, Run, Core, [&[NeverRan], &[NeverRan, Landed], &[Landed]]),
     case(Point::ContainerCreated, Run, Runner, [&[NeverRan], &[NeverRan], &[Landed]]),
     case(Point::ContainerStarted, Run, Runner, [&[NeverRan], &[NeverRan], &[Landed]]),
@@ -44,6 +41,8 @@ const RUNS: &[Case] = &[
 
 /// From the exit frame on nothing is lost: an apply is finished, and so is an undo.
 const LANDINGS: &[Case] = &[
+    // One that dies as it comes to life is not the end of what it was to be asked: what the run changed, mostly.
+    case(Point::KeeperOpened, Run, Keeper, [&[NeverRan, Landed], &[NeverRan, Landed], &[Landed]]),
     case(Point::ChangeSetRead, Run, Runner, [&[Landed], &[Landed], &[Landed]]),
     case(Point::ApplyJournalWritten, Run, Keeper, [&[Landed], &[Landed], &[Landed]]),
     case(Point::HalfApplied, Run, Keeper, [&[Landed], &[Landed], &[Landed]]),
@@ -156,6 +155,30 @@ fn a_stop_in_good_order_leaves_no_keeper_that_goes_on_behind_it() {
     castoff.serve();
     stage.comes_to_rest();
     assert_eq!(stage.outcome("stopped"), Some(Landed));
+    stage.is_in_order();
+    stage.ends_clean();
+}
+
+/// What the next keeper finishes was not taken for over before.
+#[test]
+fn an_undo_of_which_all_keepers_die_is_asked_for_again_and_done() {
+    let mut stage = Stage::set();
+    let token = "deadly";
+    // So that a file is put back, and not only taken away.
+    stage.whole_run(&stage.script("before"));
+    let live = stage.play(Undo, token, Point::UndoHalfDone);
+    // The next one has finished the undo as it opened, and nobody hears of it; nor from the one after it, the last.
+    for _ in 0..2 {
+        stage.arm(Point::KeeperOpened);
+        stage.kill(Keeper);
+        stage.is_reached_again(Point::KeeperOpened);
+    }
+    stage.kill(Keeper);
+    stage.release(Point::KeeperOpened);
+    let answer = live.unwrap().finish();
+    assert!(answer.code != 0 && answer.stderr.contains("asked for again until it is done"), "{answer:?}");
+    stage.comes_to_rest();
+    assert_eq!(stage.outcome(token), Some(Undone));
     stage.is_in_order();
     stage.ends_clean();
 }

@@ -137,6 +137,12 @@ impl Stage {
         eventually(&format!("{point:?} is reached"), || reached.exists().then_some(()));
     }
 
+    /// Another process stands there, of the same place: it was armed while the first one stood somewhere.
+    pub(crate) fn is_reached_again(&self, point: Point) {
+        let armed = self.directory(point).join("armed");
+        eventually(&format!("{point:?} is reached again"), || (!armed.exists()).then_some(()));
+    }
+
     /// Whoever stands at the point may go on.
     pub(crate) fn release(&self, point: Point) {
         fs::remove_file(self.directory(point).join("reached")).unwrap();

@@ -551,7 +551,7 @@ fn code_by_other_names_of_a_module_a_file_or_a_setting() {
             "python3 -i f.py",
             "python3 f.py <<< text",
             "python3 -m json.tool f.json",
-            "node --test",
+            "node --test a.js",
             "xargs -n 1 -I X echo X < f",
             "[ -f a ] && echo a",
         ],
