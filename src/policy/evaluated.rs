@@ -60,28 +60,40 @@ fn is_open(facts: &Facts, functions: &HashSet<&str>) -> bool {
     let mut values = facts.assignments.iter().filter_map(|assignment| assignment.value.as_deref());
     let holds = |word: &Word| word.glob || word.dollar && !word.raw.contains('\n');
     let from_elsewhere = |command: &Command| {
-        let words = command.arguments();
         matches!(command.name(), Some("read" | "mapfile" | "readarray"))
             || given(command, functions).iter().any(|word| word.dollar || word.glob)
-            || evaluates(command) && words.iter().any(|word| word.glob)
-    };
-    let moves = |command: &Command| command.arguments().iter().any(|word| word.glob) || usual::moves(command);
-    let named = |command: &Command| {
-        let words = given(command, functions);
-        words.iter().any(|word| is_of_shell(&word.raw))
-            || evaluates(command) && command.arguments().iter().any(|word| is_of_shell(&word.raw))
+            || evaluates(command) && command.arguments().iter().any(|word| word.glob)
     };
     values.any(|value| value.contains('$'))
         || facts.held.iter().any(holds)
         || facts.commands.iter().any(from_elsewhere)
-        || (facts.places || facts.commands.iter().any(named)) && facts.commands.iter().any(moves)
+        || is_of_a_file(facts, functions)
+}
+
+/// The words of a command that are evaluated, or that variables or parameters may come to hold.
+fn taken<'a>(command: &'a Command, functions: &HashSet<&str>) -> Vec<&'a Word> {
+    if evaluates(command) { command.arguments().iter().collect() } else { given(command, functions) }
+}
+
+/// Whether a variable or a parameter may hold the name of a file that the script does not tell: the shell remembers
+/// it, or puts it in for a glob that a variable holds.
+fn is_of_a_file(facts: &Facts, functions: &HashSet<&str>) -> bool {
+    let words: Vec<&Word> = facts.commands.iter().flat_map(|command| taken(command, functions)).collect();
+    let all = || words.iter().copied().chain(&facts.held);
+    let moves = |command: &Command| command.arguments().iter().any(|word| word.glob) || usual::moves(command);
+    let remembered = facts.places || all().any(|word| is_of_shell(&word.raw));
+    let glob = |text: &str| text.contains(['*', '?', '[']);
+    let mut values = facts.assignments.iter().filter_map(|assignment| assignment.value.as_deref());
+    remembered && facts.commands.iter().any(moves)
+        || all().any(|word| word.splits) && (values.any(glob) || all().any(|word| glob(&word.fixed)))
 }
 
 /// Whether a text has a variable that the shell itself sets to the name of a file, a directory or the last word.
 fn is_of_shell(text: &str) -> bool {
     let part = |c: char| !c.is_ascii_alphanumeric() && c != '_';
     let of_shell = |name: &str| matches!(name, "_" | "PWD" | "OLDPWD" | "DIRSTACK" | "BASH_SOURCE" | "BASH_ARGV0");
-    text.contains("$0") || text.contains("${0") || text.split(part).any(of_shell)
+    let tilde = |rest: &str| rest.starts_with(|c: char| c == '+' || c == '-' || c.is_ascii_digit());
+    text.contains("$0") || text.contains("${0") || text.split(part).any(of_shell) || text.split('~').skip(1).any(tilde)
 }
 
 /// Whether a builtin takes for a name, or for arithmetic, what the name of a file may be.
@@ -98,7 +110,7 @@ fn names_files(command: &Command) -> bool {
             words.iter().any(|word| matches!(word.text(), Some("-v" | "-R"))) && words.iter().any(named)
         }
         Some("printf") => text(0).starts_with("-v") && words.iter().take(2).any(named),
-        Some("getopts") => words.get(1).is_some_and(named),
+        Some("getopts") => words.get(1 + usize::from(text(0) == "--")).is_some_and(named),
         Some("read" | "wait" | "mapfile" | "readarray" | "unset") => words.iter().any(named),
         Some("declare" | "typeset" | "local" | "export" | "readonly") => {
             words.iter().any(|word| named(word) && !word.front().contains('='))

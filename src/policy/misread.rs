@@ -249,8 +249,10 @@ pub(super) fn starts_process(text: &str) -> bool {
             // Where quotes begin and end is not looked for inside of substitutions.
             (None | Some('"'), '`') => return true,
             (None | Some('"'), '$') if rest.as_str().starts_with(['(', '{', '[', '\'']) => return true,
-            // The next one is never looked at, and joined lines leave nothing between.
-            (None | Some('"'), '\\') if rest.next() == Some('\n') => continue,
+            (None | Some('"'), '\\') => {
+                before = if rest.next() == Some('\n') { before } else { c };
+                continue;
+            }
             (Some(open), c) if open == c => quote = None,
             (None, '\'' | '"') => quote = Some(c),
             (None, '(') if matches!(before, '<' | '>') => return true,

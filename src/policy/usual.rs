@@ -1,6 +1,7 @@
 //! Words that are one only as things usually are: not where `IFS` splits them, or the name of the working directory has
 //! a space. A part of `walk`.
 
+use super::carry::is_shell;
 use super::facts::{Assignment, Command, Facts};
 use super::walk::Walk;
 use super::word::Word;
@@ -42,6 +43,9 @@ pub(super) fn moves(command: &Command) -> bool {
         Some("cd" | "pushd") => words.iter().any(|word| odd(word) || physical(word)),
         Some("set") => words.iter().any(physical),
         Some("env") => command.has_option('C', "chdir"),
+        // The directory itself may be the one that gets a name.
+        Some("mv" | "ln") => words.iter().any(|word| word.fixed.contains(char::is_whitespace)),
+        Some(name) if is_shell(name) => words.iter().any(physical),
         Some("find") => words.iter().any(|word| matches!(word.fixed.as_str(), "-execdir" | "-okdir")),
         Some(_) | None => false,
     }

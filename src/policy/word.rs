@@ -249,8 +249,11 @@ fn put_in(parameter: ParameterExpr) -> Option<String> {
 /// Whether a substitution gives a number or a time, and no space: `$(nproc)`, `$(date +%F)`.
 fn is_one_word(source: &str) -> bool {
     let format = source.trim().strip_prefix("date +").map(|format| format.trim_matches(['"', '\'']));
-    source.trim() == "nproc"
-        || format.is_some_and(|format| !format.is_empty() && format.chars().all(|c| "%YmdHMSFTjsNyu_:.-".contains(c)))
+    // `%_H` begins with a space.
+    let pads =
+        |format: &str| format.split('%').skip(1).any(|rest| rest.trim_start_matches(['-', ':']).starts_with('_'));
+    let plain = |format: &str| !format.is_empty() && format.chars().all(|c| "%YmdHMSFTjsNyu_:.-".contains(c));
+    source.trim() == "nproc" || format.is_some_and(|format| plain(format) && !pads(format))
 }
 
 /// Appends every way that `raw` expands by unquoted `{a,b}` to each of `heads`; false when it is a

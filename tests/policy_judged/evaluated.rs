@@ -101,6 +101,7 @@ fn names_of_files_that_are_evaluated() {
         "unset a*",
         "mapfile a* < f",
         "getopts x a*",
+        "getopts -- x a*",
         "declare a*",
         "declare a*=1",
         "f() { local a*; }; f",
@@ -133,6 +134,13 @@ fn names_of_files_that_are_evaluated() {
         "pushd b[[]*; ((DIRSTACK))",
         "cd b[[]*; for x in \"${PWD##*/}\"; do ((x)); done",
         "cd b[[]*; read x <<< ${PWD##*/}; ((x))",
+        "cd b[[]*; x=~+; ((x=${x##*/}))",
+        "x=a*; y=($x); ((y))",
+        "x=a*; for y in $x; do ((y)); done",
+        "x=a*; set -- $x; (($1))",
+        "x='a*'; let $x",
+        "x=a*; printf -v y %s $x; ((y))",
+        "f() { set -- $1; (($1)); }; f 'a*'",
     ];
     none_allowed(&preset("strict", &["bash"]), &elsewhere);
 }
@@ -146,6 +154,7 @@ fn names_of_files_that_are_not_evaluated() {
             "ls a*; ((x = 1)); echo $((x + 1))",
             "x=$PWD; ((y = 1)); cd src; echo \"$x\" $y",
             "unset a[0]; declare b=x*; export LANG=C*; ls a*",
+            "x=3; y=$x; ((y++)); [ $y = 4 ]; echo $x; ls *",
             "[ -f a* ]; test -n a*; printf '%s\\n' a*; echo $_",
         ],
     );

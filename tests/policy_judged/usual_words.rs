@@ -41,6 +41,8 @@ fn places_that_are_several_words_or_none() {
             "cd 'x touch'; bash -c 'env -u $PWD cat'",
             "cd -P x; env -u $PWD cat",
             "IFS=-; cd x-touch; env -u $PWD cat",
+            "cd d; mv ../d '../x touch'; bash -c 'env -u $PWD cat'",
+            "ln -s 'x touch' d; bash -P -c 'cd d; env -u $PWD cat'",
         ],
     );
 }
@@ -54,9 +56,11 @@ fn outputs_that_are_several_words() {
         "f() { local IFS=:; tar cMf a.tar -L 20 x$(date +:-F:sum) big; }; f",
         "bash -c 'export IFS=:; read x; tar cMf a.tar -L 20 x$(date +:-F:sum) big'",
         "IFS=: eval 'tar cMf a.tar -L 20 x$(date +:-F:sum) big'",
+        "env -u x$(date +%_H) cat",
+        "env -u x$(date +%-_H) cat",
         "printf -v IFS :; tar cMf a.tar -L 20 x$(date +:-F:sum) big",
     ];
-    none_allowed(&preset("strict", &["tar"]), &scripts);
+    none_allowed(&preset("strict", &["tar", "env"]), &scripts);
     none_allowed(&preset("default", &[]), &scripts);
 }
 
