@@ -111,14 +111,14 @@ fn code(text: &str) -> String {
                 }
                 code.push(')');
             }
-            '#' if !double && code.ends_with(|c: char| c.is_whitespace() || ";&|".contains(c)) => {
+            '#' if !double && !code.ends_with(|c: char| !(c.is_whitespace() || ";&|()<>`".contains(c))) => {
                 while rest.next_if(|c| *c != '\n').is_some() {}
             }
             _ if double => {}
             _ => code.push(character),
         }
     }
-    // A pattern of `case` closes what it did not open: where the quotes are is not known then.
+    // A pattern of `case` closes what it did not open, and a here-document has quotes that are none.
     let closes = text.split(|c: char| !c.is_ascii_alphanumeric()).any(|word| word == "case");
-    if nested && closes { text.to_owned() } else { code }
+    if nested && closes || text.contains("<<") { text.to_owned() } else { code }
 }
