@@ -194,7 +194,9 @@ fn all_told(stage: &Stage, said: &Said) -> Vec<(Value, String)> {
                         "replied".to_owned()
                     }
                     TurnOutcome::Failed { why } => {
-                        assert!(why.contains("interrupted twice"), "{token}: {why}");
+                        // On a slow machine people write faster than they are answered.
+                        let fits = why.contains("interrupted twice") || why.contains("wait already");
+                        assert!(fits, "{token}: {why}");
                         stage.place.sees(*person, &[why]);
                         why.clone()
                     }
