@@ -43,6 +43,8 @@ pub(super) struct Walk {
     pub(super) unusual: Unusual,
     /// How many assignments to `IFS` are for what a `read` reads.
     pub(super) own_fields: usize,
+    /// Whether the next command is the first behind `time`.
+    pub(super) timed: bool,
 }
 
 impl Walk {
@@ -63,6 +65,7 @@ impl Walk {
             drops: false,
             unusual: Unusual::default(),
             own_fields: 0,
+            timed: false,
         }
     }
 
@@ -112,6 +115,7 @@ impl Walk {
         self.written.branches += several;
         for (index, command) in pipeline.seq.iter().enumerate() {
             let before = self.facts.commands.len();
+            self.timed = index == 0 && pipeline.timed.is_some();
             self.command(command);
             if index > 0 {
                 self.facts.feeds.push(Feed { from: start..before, to: before..self.facts.commands.len(), runs: false });
@@ -247,7 +251,7 @@ impl Walk {
             self.item(item, &mut words, false);
         }
         // Of `time -- a`, which brush-parser 0.4.0 takes for a program.
-        if words.len() > 1 && words.first().and_then(Word::text) == Some("--") {
+        if std::mem::take(&mut self.timed) && words.len() > 1 && words.first().and_then(Word::text) == Some("--") {
             words.remove(0);
         }
         let own = self.facts.commands.len();

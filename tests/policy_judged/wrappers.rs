@@ -75,6 +75,9 @@ fn a_refused_program_behind_options_that_end_or_cluster() {
         Deny,
         &[
             "time -- sudo ls",
+            "-- git status",
+            "git status | -- git status",
+            "time { -- git status; }",
             "time -p -- sudo ls",
             "{x}>out sudo ls",
             "{sudo,ls}>out",
