@@ -133,7 +133,7 @@ fn every_doubt_asks() {
             (Ask, "for ("),
             (Ask, "g{i..i}t status"),
             (Ask, "source ./x"),
-            (Ask, "git status <<E\n$(x $(x $(x $(x $(x $(x $(x $(x\nE"),
+            (Ask, "git status <<E\n$(x $(x $(x $(x $(x $(x\nE"),
             (Ask, ":() { : | : & }; :"),
             (Ask, "[[ 'a[$(npm x)]' -eq 0 ]]"),
             (Ask, "test -v 'a[$(npm x)]'"),

@@ -2,8 +2,10 @@
 
 use std::io::{IsTerminal as _, Read as _, Write as _};
 use std::path::Path;
+use std::time::Duration;
 
 use rustix::process::{Resource, Rlimit};
+use rustix::time::{ClockId, clock_gettime};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -19,8 +21,10 @@ use crate::{control, keeper, policy};
 
 /// Most memory of a parser, its stack included, in bytes.
 const PARSER_BYTES_MAX: u64 = 512 << 20;
-/// Longest time on a processor that it has, in seconds.
-const PARSER_CPU_S: u64 = 5;
+/// Longest time on a processor that it has. At the size cap it needs less than 40 ms, where it is compiled for use.
+const PARSER_CPU: Duration = Duration::from_millis(if cfg!(debug_assertions) { 4000 } else { 300 });
+/// How often that is looked at.
+const PARSER_LOOK: Duration = Duration::from_millis(5);
 
 /// What `castoff runner` does.
 #[derive(Debug, Clone, Copy)]
@@ -41,11 +45,18 @@ pub(super) fn keeper() -> anyhow::Result<u8> {
 }
 
 /// Parses the script on standard input, within limits that end this process alone, and says its facts.
+#[expect(clippy::exit, reason = "a parser that is busy hears of nothing else")]
 pub(super) fn parse() -> anyhow::Result<u8> {
-    for (resource, most) in [(Resource::As, PARSER_BYTES_MAX), (Resource::Cpu, PARSER_CPU_S), (Resource::Core, 0)] {
+    for (resource, most) in [(Resource::As, PARSER_BYTES_MAX), (Resource::Core, 0)] {
         let most = rustix::process::getrlimit(resource).maximum.map_or(most, |own| own.min(most));
         rustix::process::setrlimit(resource, Rlimit { current: Some(most), maximum: Some(most) })?;
     }
+    std::thread::Builder::new().spawn(|| {
+        while Duration::try_from(clock_gettime(ClockId::ProcessCPUTime)).is_ok_and(|used| used < PARSER_CPU) {
+            std::thread::sleep(PARSER_LOOK);
+        }
+        std::process::exit(child::PARSED_TOO_LONG)
+    })?;
     let mut text = String::new();
     std::io::stdin().lock().take(SCRIPT_BYTES_MAX as u64 + 1).read_to_string(&mut text)?;
     std::io::stdout().lock().write_all(&policy::facts(&Script::new(text)?))?;

@@ -90,6 +90,8 @@ impl From<Script> for String {
 const PARENS_MAX: usize = 16;
 /// What the text of a here-document counts as: a level in it takes the parser many times as long.
 const HEREDOC_PARENS: usize = 4;
+/// What a parenthesis that is still open where a here-document ends counts as.
+const OPEN_AT_END: usize = 2;
 /// Most blocks (`{`, `if`, `case`, `do`, `${`) inside one another.
 const BLOCKS_MAX: usize = 64;
 /// Most openers in all, nested or not: what the parser's stack surely holds.
@@ -186,6 +188,10 @@ impl<'a> Nesting<'a> {
             if self.deepest > PARENS_MAX {
                 break;
             }
+        }
+        if self.frames.first() == Some(&Frame::Heredoc) {
+            let open = self.depth() - self.around;
+            self.deepest = self.deepest.max(self.around + OPEN_AT_END * open);
         }
         (self.deepest, self.unsure)
     }
@@ -308,6 +314,7 @@ mod tests {
             format!("cat <<E\n{}\nE", "$( ".repeat(13)),
             format!("cat <<E\n$(cat <<F\n{}\nF\n)\nE", "$( ".repeat(9)),
             format!("cat <<E\n$((('{}\nE", "(".repeat(10)),
+            format!("cat <<E\n$({}\nE", "(".repeat(6)),
             format!("echo $((1<<2))\n{}", "(".repeat(17)),
             format!("echo $((1<<2))\n{}\n2))", "( ".repeat(17)),
             format!("echo $[1<<2]\n{}\n2]", "( ".repeat(17)),

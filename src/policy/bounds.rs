@@ -15,6 +15,8 @@ const SUBSCRIPTS_MAX: usize = 4;
 const OPEN_SUBSCRIPTS_MAX: usize = 3;
 /// Most subscripts of parameters inside one another, whatever is between: it tries each in twenty ways.
 const PARAMETER_SUBSCRIPTS_MAX: usize = 2;
+/// Most expressions that end within a parenthesis of theirs, as `$[x(]` and `${a:x(}` do: it tries each in two ways.
+const UNBALANCED_MAX: usize = 6;
 /// Most `case` inside one another: it tries each in two ways.
 const CASES_MAX: usize = 8;
 /// Most loops without their end.
@@ -67,6 +69,9 @@ fn tangled_here(text: &str) -> Option<&'static str> {
     if open_subscripts(text) > PARAMETER_SUBSCRIPTS_MAX {
         return Some("what subscripts inside one another do");
     }
+    if unbalanced(text) > UNBALANCED_MAX {
+        return Some("what so many expressions without their closing parenthesis do");
+    }
     None
 }
 
@@ -97,16 +102,47 @@ pub(super) fn is_too_deep(tokens: &[Token]) -> bool {
     false
 }
 
-/// The most subscripts of parameters that are open at once, as in `${a[${b[1]}]}`.
+/// The most subscripts of parameters that are open at once, as in `${a[${b[1]}]}`. What stands after a `\` or within a
+/// parenthesis ends none.
 fn open_subscripts(text: &str) -> usize {
     let (mut open, mut most) = (0_usize, 0);
     for part in text.split("${").skip(1) {
         let subscript = part.trim_start_matches(|c: char| c.is_alphanumeric() || "_!#@*".contains(c)).starts_with('[');
         open += usize::from(subscript);
         most = most.max(open);
-        open = open.saturating_sub(part.matches(']').count());
+        let (mut parens, mut escaped) = (0_usize, false);
+        for byte in part.bytes() {
+            match byte {
+                _ if escaped => {}
+                b'(' => parens += 1,
+                b')' => parens = parens.saturating_sub(1),
+                b']' if parens == 0 => open = open.saturating_sub(1),
+                _ => {}
+            }
+            escaped = byte == b'\\' && !escaped;
+        }
     }
     most
+}
+
+/// How many of `${ }`, `$[ ]` and `a[ ]` end, if at all, before what they open with `(`.
+fn unbalanced(text: &str) -> usize {
+    let (mut open, mut all, mut before) = (Vec::new(), 0, b' ');
+    for byte in text.bytes() {
+        match (byte, open.last_mut()) {
+            (b'{', _) if before == b'$' => open.push((b'}', 0_usize)),
+            (b'[', _) if before.is_ascii_alphanumeric() || matches!(before, b'_' | b'$') => open.push((b']', 0)),
+            (b'(', Some((_, parens))) => *parens += 1,
+            (b')', Some((_, parens))) => *parens = parens.saturating_sub(1),
+            (byte, Some((end, parens))) if byte == *end => {
+                all += usize::from(*parens > 0);
+                open.pop();
+            }
+            _ => {}
+        }
+        before = byte;
+    }
+    all + open.iter().filter(|(_, parens)| *parens > 0).count()
 }
 
 /// Whether a text is parsed in less stack than any thread of ours has.

@@ -16,8 +16,10 @@ use crate::domain::script::Script;
 const RESTART: Duration = Duration::from_secs(1);
 /// How long a runner may take to end its runs and keepers.
 const CLOSE_TIME_MAX: Duration = Duration::from_secs(45);
-/// How long a parser may take; at the size cap it needs less than a tenth of a second.
+/// How long a parser may take that gets no processor, or does not end by itself.
 const PARSE_TIME_MAX: Duration = Duration::from_secs(5);
+/// How a parser ends that was on a processor for too long.
+pub const PARSED_TOO_LONG: i32 = 124;
 /// Longest facts that are taken, in bytes.
 const FACTS_BYTES_MAX: u64 = 64 << 20;
 
@@ -114,6 +116,7 @@ fn told(mut parser: Command, script: &Script, most: Duration) -> Result<Vec<u8>,
     let ended = parser.wait().map_err(|error| format!("its parser cannot be waited for ({error})"))?;
     match read {
         Ok(Ok(bytes)) if ended.success() => Ok(bytes),
+        Ok(_) if ended.code() == Some(PARSED_TOO_LONG) => Err("it takes too long to parse".to_owned()),
         Ok(_) => Err(format!("its parser failed ({ended})")),
         Err(_) => Err(format!("it takes more than {} s to parse", most.as_secs_f32())),
     }
@@ -133,10 +136,14 @@ mod tests {
             told(parser, &script, most)
         };
         let long = PARSE_TIME_MAX;
-        for (how, says) in [("kill -SEGV $$", "signal: 11"), ("exit 3", "exit status: 3"), ("cat; exit 1", "status: 1")]
-        {
+        for (how, says) in [
+            ("kill -SEGV $$", "its parser failed (signal: 11"),
+            ("exit 3", "its parser failed (exit status: 3"),
+            ("cat; exit 1", "its parser failed (exit status: 1"),
+            ("exit 124", "it takes too long to parse"),
+        ] {
             let why = told("/bin/sh", &["-c", how], long).unwrap_err();
-            assert!(why.contains("its parser failed") && why.contains(says), "{how}: {why}");
+            assert!(why.contains(says), "{how}: {why}");
         }
         let why = told("/no/such/program", &[], long).unwrap_err();
         assert!(why.contains("no process could be had"), "{why}");
