@@ -238,7 +238,7 @@ impl<'a> Nesting<'a> {
             '\\' if !self.quotes => drop(self.rest.next_if_eq(&')')),
             '\'' | '"' | '#' if !self.quotes => {}
             '\\' => self.word.extend(self.rest.next().map(|_| '\\')),
-            '\'' => while self.rest.next().is_some_and(|c| c != '\'') {},
+            '\'' => self.single_quote(),
             '"' => self.frames.push(Frame::Double),
             '`' => self.backquote(),
             '(' => self.frames.push(Frame::Paren(0, self.previous == '(')),
@@ -248,10 +248,27 @@ impl<'a> Nesting<'a> {
             ']' | '}' => self.brackets = self.brackets.saturating_sub(1),
             '<' if self.follows && self.rest.next_if_eq(&'<').is_some() => self.heredoc_mark(),
             ' ' | '\t' | ';' | '&' | '|' if self.quotes && self.rest.peek() == Some(&'#') => {
-                while self.rest.next_if(|c| *c != '\n').is_some() {}
+                let backquoted = self.backquoted();
+                while self.rest.next_if(|c| *c != '\n' && !(backquoted && *c == '`')).is_some() {}
             }
             '\n' => self.heredoc_bodies(),
             _ => {}
+        }
+    }
+
+    /// Whether a `` ` `` ends something, whatever quote or comment it stands in.
+    fn backquoted(&self) -> bool {
+        self.frames.contains(&Frame::Backquote)
+    }
+
+    fn single_quote(&mut self) {
+        let (escapes, backquoted) = (self.previous == '$', self.backquoted());
+        while let Some(character) = self.rest.next_if(|c| !(backquoted && *c == '`')) {
+            match character {
+                '\'' => return,
+                '\\' if escapes => drop(self.rest.next()),
+                _ => {}
+            }
         }
     }
 
@@ -259,7 +276,8 @@ impl<'a> Nesting<'a> {
         if self.rest.next_if_eq(&'<').is_some() {
             return;
         }
-        self.unsure |= self.brackets > 0 || self.frames.iter().any(|frame| matches!(frame, Frame::Paren(_, true)));
+        let arithmetic = self.frames.iter().any(|frame| matches!(frame, Frame::Paren(_, true)));
+        self.unsure |= self.brackets > 0 || self.backquoted() || arithmetic;
         while self.rest.next_if(|c| matches!(c, '-' | ' ' | '\t')).is_some() {}
         let (mut mark, mut literal) = (String::new(), false);
         while let Some(c) =
@@ -320,6 +338,10 @@ mod tests {
             format!("echo $[1<<2]\n{}\n2]", "( ".repeat(17)),
             format!("echo ${{a:1<<2}}\n{}\n2}}", "( ".repeat(17)),
             format!("cat <<E\n{}", "( ".repeat(17)),
+            format!("`'`\n{}", "(".repeat(17)),
+            format!("`: #`\n{}", "(".repeat(17)),
+            format!("`cat <<E`\n{}", "(".repeat(17)),
+            format!("echo $'\\''\n{}", "(".repeat(17)),
         ] {
             let refused = Script::new(text.clone());
             assert!(matches!(refused, Err(BadScript::TooDeep { .. })), "{text:.40}");
