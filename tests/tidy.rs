@@ -132,6 +132,17 @@ fn every_file_says_what_it_is_and_stays_short() {
     });
 }
 
+/// In a trap, as when an update goes back, a bare `return` gives the status of before the trap, whatever succeeded since.
+#[test]
+fn what_an_update_runs_when_it_goes_back_returns_a_status() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts");
+    for script in ["lib", "compose-lib", "update"] {
+        let text = fs::read_to_string(root.join(script)).expect("a script is readable");
+        let bare = text.lines().find(|line| line.ends_with("return") || line.contains("return;"));
+        assert_eq!(bare, None, "scripts/{script}");
+    }
+}
+
 /// What is released has no moments at which it could be made to stop.
 #[test]
 fn no_release_is_built_with_crash_points() {
