@@ -47,10 +47,25 @@ pub(super) async fn read(runner: &Arc<Runner>, run: &RunId, claimed_ns: u64, wor
 
 /// Removes an overlay without changes, off the path: its container is on the way out.
 async fn discard_empty(runner: Arc<Runner>, run: RunId, workspace: PathBuf) {
-    match discard(&runner, &run, &workspace).await {
-        Ok(_) => drop(locked(&runner.leaving).remove(&(run, workspace))),
-        Err(fault) => tracing::warn!(%run, why = fault.logged(), "an overlay without changes could not be removed"),
+    if discard_late(&runner, &run, &workspace).await {
+        locked(&runner.leaving).remove(&(run, workspace));
     }
+}
+
+/// Removes an overlay that holds nothing to land, however late the engine removes its container. Returns whether it is
+/// gone; the next start tries again.
+async fn discard_late(runner: &Runner, run: &RunId, workspace: &Path) -> bool {
+    if let Some(live) = runner.live(run) {
+        tokio::select! {
+            () = live.removed.cancelled() => {}
+            () = runner.stop.cancelled() => return false,
+        }
+    }
+    let discarded = keeper::discard(runner, run, workspace).await;
+    if let Err(fault) = &discarded {
+        tracing::warn!(%run, why = fault.logged(), "an overlay with nothing to land could not be removed");
+    }
+    discarded.is_ok()
 }
 
 /// Removes overlays that an earlier life of this runner left and that hold nothing to land, and what the keepers know
@@ -90,7 +105,11 @@ pub(super) async fn diff(runner: &Runner, run: &RunId) -> Result<String, String>
 
 /// Lands what is held: the paths named, absolute, or all. An overlay that landed whole is removed; of
 /// one that is gone already, since the answer was lost, the keeper knows what landed.
-pub(super) async fn apply(runner: &Runner, run: &RunId, paths: Option<&[PathBuf]>) -> Result<Vec<Landing>, String> {
+pub(super) async fn apply(
+    runner: &Arc<Runner>,
+    run: &RunId,
+    paths: Option<&[PathBuf]>,
+) -> Result<Vec<Landing>, String> {
     let mut landings = Vec::new();
     for workspace in workspaces(runner, run)? {
         let Some(paths) = inside(&workspace, paths)? else { continue };
@@ -109,7 +128,9 @@ pub(super) async fn apply(runner: &Runner, run: &RunId, paths: Option<&[PathBuf]
         if whole && held && landing.conflicts.is_empty() {
             // What landed is landed, whether or not the empty rest can be removed.
             if let Err(fault) = discard(runner, run, &workspace).await {
-                tracing::warn!(%run, why = fault.logged(), "an overlay that landed could not be removed");
+                tracing::warn!(%run, why = fault.logged(), "an overlay that landed could not be removed yet");
+                let (runner, run, workspace) = (Arc::clone(runner), run.clone(), workspace.clone());
+                runner.tracker.clone().spawn(async move { discard_late(&runner, &run, &workspace).await });
             }
         }
         landings.push(landing);

@@ -170,7 +170,7 @@ fn trouble(run: RunId, request: Request, fault: Fault, why: String) -> FromRunne
 }
 
 async fn apply(
-    runner: &Runner,
+    runner: &Arc<Runner>,
     run: &RunId,
     paths: Option<Vec<PathBuf>>,
 ) -> Result<Vec<crate::domain::change::Landing>, String> {
