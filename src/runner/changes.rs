@@ -4,6 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::engine::LOOK_INTERVAL;
 use super::keeper::Fault;
 use super::overlay::Left;
 use super::state::{Runner, locked};
@@ -11,6 +12,9 @@ use super::{keeper, overlay};
 use crate::domain::change::{ChangeSet, Landing, Trouble};
 use crate::domain::ids::{RunId, WorkspaceId};
 use crate::protocol::keeper::{FromKeeper, ToKeeper};
+
+/// How often the removal of an overlay that holds nothing to land is tried, with an engine.
+const DISCARDS_MAX: u32 = 10;
 
 /// The change sets of a run, one for each workspace with changes. What cannot be read is named in a
 /// set of its own and stays held.
@@ -52,20 +56,33 @@ async fn discard_empty(runner: Arc<Runner>, run: RunId, workspace: PathBuf) {
     }
 }
 
-/// Removes an overlay that holds nothing to land, however late the engine removes its container. Returns whether it is
-/// gone; the next start tries again.
+/// Removes an overlay that holds nothing to land, however late the engine removes its container or comes back. Returns
+/// whether it is gone; the next start tries again.
 async fn discard_late(runner: &Runner, run: &RunId, workspace: &Path) -> bool {
-    if let Some(live) = runner.live(run) {
+    let mut tried = 0;
+    while tried < DISCARDS_MAX {
+        if runner.live(run).is_none_or(|live| live.removed.is_cancelled()) && runner.engine().is_ok() {
+            match keeper::discard(runner, run, workspace).await {
+                Ok(_) => return true,
+                Err(fault) if tried == 0 => {
+                    tracing::warn!(%run, why = fault.logged(), "an overlay with nothing to land could not be removed yet");
+                }
+                Err(_) => {}
+            }
+            tried += 1;
+        }
+        let changed = async {
+            match runner.live(run) {
+                Some(live) if !live.removed.is_cancelled() => live.removed.cancelled().await,
+                Some(_) | None => tokio::time::sleep(LOOK_INTERVAL).await,
+            }
+        };
         tokio::select! {
-            () = live.removed.cancelled() => {}
+            () = changed => {}
             () = runner.stop.cancelled() => return false,
         }
     }
-    let discarded = keeper::discard(runner, run, workspace).await;
-    if let Err(fault) = &discarded {
-        tracing::warn!(%run, why = fault.logged(), "an overlay with nothing to land could not be removed");
-    }
-    discarded.is_ok()
+    false
 }
 
 /// Removes overlays that an earlier life of this runner left and that hold nothing to land, and what the keepers know
