@@ -29,11 +29,11 @@ fn a_script_is_asked_to_end_then_killed_with_all_that_it_started() {
 
 #[test]
 fn who_burns_the_processor_gets_no_more_than_his_share() {
-    let den = Den::new("wall_time: 3s, cpus: 0.5");
+    let den = Den::new("wall_time: 4s, cpus: 0.2");
     let burner = "for i in 1 2 3 4 5 6 7 8; do perl -e 'while (1) { time }' & done; wait";
     let (answer, record) = den.attack(burner);
-    answer.ended(124).says(&["it ran longer than 3 s", "it had 0.5 cores and wanted more: its processes waited"]);
+    answer.ended(124).says(&["it ran longer than 4 s", "it had 0.2 cores and wanted more: its processes waited"]);
     let (cpu_ms, took_ms) = (number(&record["usage"]["cpu_ms"]), number(&record["took_ms"]));
-    // Half a core, and what the kernel gives in the period in which it notices.
-    assert!(cpu_ms > 500 && cpu_ms <= took_ms / 2 + 500, "{cpu_ms} ms of the processor in {took_ms} ms");
+    // A fifth of a core, which a busy machine has too, and what the kernel gives in the period in which it notices.
+    assert!(cpu_ms > 300 && cpu_ms <= took_ms / 5 + 500, "{cpu_ms} ms of the processor in {took_ms} ms");
 }
